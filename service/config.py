@@ -1,0 +1,54 @@
+"""The effective settings. Where each one comes from (flag, environment, default) is `service.cli.settings`."""
+
+from pathlib import Path
+
+import msgspec
+
+from statemachines.limits import Limits
+from statemachines.units import NS_PER_S
+
+COMPATIBLE_VERSION = "0.12.6"
+"""What `/api/version` says by default: some clients refuse servers below 0.6.4."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What one service runs with; checked by `service.cli.settings` before anything starts.
+
+    Attributes:
+        host, port: where HTTP listens; port 0 takes a free one.
+        allow_remote: written consent to listen on an address that is not loopback.
+        models: the folder whose ``*.gguf`` files are served.
+        state: where digests are cached.
+        context_length: default context [tokens]; None chooses by tier.
+        origins: further CORS origins, wildcards allowed.
+        compatible_version: what `/api/version` reports.
+        log_format: ``human``, ``json``, or ``auto`` (human on a terminal).
+        log_level: ``debug``, ``info``, ``warning`` or ``error``.
+        sample_interval_ns: pause between two readings of memory.
+        facts_limit_ns: deadline of reading one model file's header.
+        facts_memory_bytes: memory limit of that task.
+        link_exit_ns: from the end of a runner's link to its exit, before the link counts as lost.
+        body_bytes_max: the largest request body.
+        client_stall_ns: a client that reads nothing for this long loses its lease.
+        strict: an illegal event ends the service (tests).
+        limits: the core's limits.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 11434
+    allow_remote: bool = False
+    models: Path
+    state: Path
+    context_length: int | None = None
+    origins: tuple[str, ...] = ()
+    compatible_version: str = COMPATIBLE_VERSION
+    log_format: str = "auto"
+    log_level: str = "info"
+    sample_interval_ns: int = 1 * NS_PER_S
+    facts_limit_ns: int = 10 * NS_PER_S
+    facts_memory_bytes: int = 1 << 30
+    link_exit_ns: int = 1 * NS_PER_S
+    body_bytes_max: int = 64 << 20
+    client_stall_ns: int = 60 * NS_PER_S
+    strict: bool = False
+    limits: Limits = Limits()
