@@ -19,6 +19,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         allow_remote: written consent to listen on an address that is not loopback.
         models: the folder whose ``*.gguf`` files are served.
         state: where digests are cached.
+        demo: also serve the packaged scripted test model, as ``demo``; a file of that name in ``models`` comes first.
         context_length: default context [tokens]; None chooses by tier.
         origins: further CORS origins, wildcards allowed.
         compatible_version: what `/api/version` reports.
@@ -39,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_remote: bool = False
     models: Path
     state: Path
+    demo: bool = False
     context_length: int | None = None
     origins: tuple[str, ...] = ()
     compatible_version: str = COMPATIBLE_VERSION

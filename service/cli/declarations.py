@@ -1,0 +1,317 @@
+"""Every setting there is, declared once.
+
+From these rows come the flags of ``serve``, its ``--help``, the names of environment variables and the table in
+``docs/reference/settings.md``. Defaults are those of `service.config.Settings` and `statemachines.limits.Limits`,
+so that each is written once.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import platformdirs
+
+from service.cli import values
+from service.cli.addresses import parse_address_leniently
+from service.cli.cores import usable_cores
+from service.cli.durations import parse_keep_alive
+from service.cli.values import Kind
+from service.config import Settings
+from statemachines.limits import Limits
+
+
+class Fallback(msgspec.Struct, frozen=True):
+    """An Ollama variable that counts when ours is not set.
+
+    Attributes:
+        env: its name.
+        parse: its value; None means "choose for me"; ValueError means that it is ignored with a warning.
+    """
+
+    env: str
+    parse: Callable[[str], Any]
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One setting.
+
+    Attributes:
+        name: as it is written in files; with ``-`` it is the flag, in capitals behind ``ROUNDHOUSE_`` the variable.
+        field: where it ends up: a field of `Settings`, or ``limits.`` and a field of `Limits`; empty when the
+            setting only exists to be checked.
+        kind: what its value may be.
+        help: one sentence.
+        fallback: Ollama's variable of the same meaning.
+        alias: a second variable of ours, for who knows the setting by Ollama's word.
+        computed: the default where it depends on the machine.
+        computed_words: how the documentation calls that default.
+    """
+
+    name: str
+    field: str
+    kind: Kind
+    help: str
+    fallback: Fallback | None = None
+    alias: str = ""
+    computed: Callable[[], Any] | None = None
+    computed_words: str = ""
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def env(self) -> str:
+        return f"ROUNDHOUSE_{self.name.upper()}"
+
+    def default(self) -> Any:
+        """The value without any source."""
+        if self.computed is not None:
+            return self.computed()
+        owner, field = (Limits, self.field[7:]) if self.field.startswith("limits.") else (Settings, self.field)
+        return next(info.default for info in msgspec.structs.fields(owner) if info.name == field)
+
+    def default_words(self) -> str:
+        """The default as the documentation shows it."""
+        return self.computed_words or self.kind.show(self.default())
+
+
+class Section(msgspec.Struct, frozen=True):
+    """Settings that belong together in the documentation."""
+
+    title: str
+    settings: tuple[Setting, ...]
+
+
+def _unsigned(text: str) -> int | None:
+    """Ollama's whole numbers: 0 is "choose for me"."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+        raise ValueError(text)
+    return int(text) or None
+
+
+def _positive(text: str) -> int:
+    number = _unsigned(text)
+    if number is None:
+        raise ValueError(text)
+    return number
+
+
+def _models_folder() -> Path:
+    return platformdirs.user_data_path("roundhouse", appauthor=False) / "models"
+
+
+def _state_folder() -> Path:
+    return platformdirs.user_state_path("roundhouse", appauthor=False)
+
+
+_LISTENING = Section(
+    "Listening",
+    (
+        Setting(
+            "host",
+            "host",
+            values.address(),
+            "Where to listen for HTTP.",
+            fallback=Fallback("OLLAMA_HOST", parse_address_leniently),
+        ),
+        Setting("port", "port", values.port(), "The port, when the host names none; 0 takes a free one."),
+        Setting(
+            "allow_remote",
+            "allow_remote",
+            values.truth(),
+            "Consent to listen where other machines can reach: there is no password and no encryption.",
+        ),
+        Setting("origins", "origins", values.listing(), "Further web origins that browsers may call from."),
+        Setting("body_max", "body_bytes_max", values.size(), "The largest request body."),
+        Setting(
+            "compatible_version",
+            "compatible_version",
+            values.version(),
+            "The version of Ollama's API that /api/version reports.",
+        ),
+    ),
+)
+
+_MODELS = Section(
+    "Models",
+    (
+        Setting(
+            "models",
+            "models",
+            values.folder(),
+            "The folder whose *.gguf files are served.",
+            computed=_models_folder,
+            computed_words="<user data>/roundhouse/models",
+        ),
+        Setting(
+            "state",
+            "state",
+            values.folder(),
+            "Where digests are remembered.",
+            computed=_state_folder,
+            computed_words="<user state>/roundhouse",
+        ),
+        Setting("demo", "demo", values.truth(), "Also serve the packaged scripted test model, as demo."),
+        Setting(
+            "context_length",
+            "context_length",
+            values.optional(values.count(), "auto"),
+            "Context of a request that asks for none [tokens]; auto chooses by the machine's memory.",
+            fallback=Fallback("OLLAMA_CONTEXT_LENGTH", _unsigned),
+        ),
+        Setting(
+            "keep_alive",
+            "limits.keep_alive_default_ns",
+            values.keep_alive(),
+            "How long an idle model stays loaded when no request says.",
+            fallback=Fallback("OLLAMA_KEEP_ALIVE", parse_keep_alive),
+        ),
+        Setting(
+            "keep_alive_max",
+            "limits.keep_alive_max_ns",
+            values.keep_alive(),
+            "The longest keep-alive a request can get.",
+        ),
+        Setting("slots", "", values.count(), "Requests that one runner answers side by side.", computed=lambda: 1),
+    ),
+)
+
+_MACHINE = Section(
+    "The machine",
+    (
+        Setting(
+            "threads",
+            "limits.cpu_threads",
+            values.count(),
+            "Cores that runners share.",
+            computed=usable_cores,
+            computed_words="the usable cores",
+        ),
+        Setting(
+            "host_budget",
+            "limits.host_budget_bytes",
+            values.optional(values.size(), "none"),
+            "The most that runners may hold in host memory together; none: what the machine has.",
+        ),
+        Setting(
+            "host_overhead", "limits.host_overhead_bytes", values.size(), "Host memory that is left to other programs."
+        ),
+        Setting(
+            "sample_interval_s",
+            "sample_interval_ns",
+            values.seconds(least=0.01),
+            "Pause between two readings of memory.",
+        ),
+    ),
+)
+
+_QUEUE = Section(
+    "Queue and loads",
+    (
+        Setting(
+            "queue_len",
+            "limits.queue_len_max",
+            values.count(),
+            "Requests that may wait at once, over all models.",
+            fallback=Fallback("OLLAMA_MAX_QUEUE", _positive),
+            alias="ROUNDHOUSE_MAX_QUEUE",
+        ),
+        Setting("wait_s", "limits.wait_ns", values.seconds(), "How long a request may wait for its turn."),
+        Setting(
+            "runners_max",
+            "limits.runners_max",
+            values.count(),
+            "Runners that may exist at once.",
+            fallback=Fallback("OLLAMA_MAX_LOADED_MODELS", _unsigned),
+            alias="ROUNDHOUSE_MAX_LOADED_MODELS",
+        ),
+        Setting("loads_parallel", "limits.loads_parallel_max", values.count(), "Loads that may run side by side."),
+        Setting(
+            "load_stall_s", "limits.load_stall_ns", values.seconds(), "A load without progress for this long is ended."
+        ),
+        Setting(
+            "load_grace_s",
+            "limits.load_grace_ns",
+            values.seconds(),
+            "How long a load that nobody wants any more goes on.",
+        ),
+        Setting("load_attempts", "limits.load_attempts_max", values.count(), "Tries of one load, the first included."),
+        Setting("retry_backoff_s", "limits.retry_backoff_ns", values.seconds(), "Pause before a load's second try."),
+        Setting(
+            "plans_per_step",
+            "limits.plans_per_step_max",
+            values.count(),
+            "Waiting loads that one step of the scheduler looks at.",
+        ),
+    ),
+)
+
+_ENDINGS = Section(
+    "Endings",
+    (
+        Setting(
+            "client_stall_s",
+            "client_stall_ns",
+            values.seconds(),
+            "A client that reads nothing for this long loses its answer.",
+        ),
+        Setting(
+            "cancel_ack_s",
+            "limits.cancel_ack_ns",
+            values.seconds(),
+            "A runner that goes on with a cancelled answer for this long is replaced.",
+        ),
+        Setting(
+            "wedge_s", "limits.wedge_ns", values.seconds(), "A busy runner without progress for this long is replaced."
+        ),
+        Setting(
+            "drain_s", "limits.drain_ns", values.seconds(), "How long a forced stop of a model lets answers run on."
+        ),
+        Setting(
+            "shutdown_drain_s", "limits.shutdown_drain_ns", values.seconds(), "The same when the service is stopped."
+        ),
+        Setting("stop_grace_s", "limits.stop_grace_ns", values.seconds(), "From asking a runner to end to killing it."),
+        Setting(
+            "kill_grace_s",
+            "limits.kill_grace_ns",
+            values.seconds(),
+            "From killing a runner to reporting it as unreapable.",
+        ),
+        Setting(
+            "link_exit_s",
+            "link_exit_ns",
+            values.seconds(),
+            "From a runner's closing link to its exit, before the link counts as lost.",
+        ),
+    ),
+)
+
+_READING = Section(
+    "Reading model files",
+    (
+        Setting("facts_limit_s", "facts_limit_ns", values.seconds(), "How long reading one file's header may take."),
+        Setting("facts_memory", "facts_memory_bytes", values.size(), "How much memory that may take."),
+    ),
+)
+
+_LOGS = Section(
+    "Logs and diagnosis",
+    (
+        Setting(
+            "log_format",
+            "log_format",
+            values.choice("auto", "human", "json"),
+            "How log lines look; auto: human on a terminal, else json.",
+        ),
+        Setting(
+            "log_level", "log_level", values.choice("debug", "info", "warning", "error"), "The least that is logged."
+        ),
+        Setting("dead_kept", "limits.dead_kept", values.count(), "Ended runners that /debug/state remembers."),
+        Setting("strict", "strict", values.truth(), "End the service at the first illegal event (for tests)."),
+    ),
+)
+
+SECTIONS = (_LISTENING, _MODELS, _MACHINE, _QUEUE, _ENDINGS, _READING, _LOGS)
+SETTINGS = tuple(setting for section in SECTIONS for setting in section.settings)

@@ -1,0 +1,154 @@
+"""From sources to the effective settings, checked.
+
+Defaults < Ollama's variables < our variables < flags. Whoever adds a source (a configuration file) puts it into the
+list that `resolve` is given, in its place.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from service.cli.addresses import DEFAULT_HOST, DEFAULT_PORT, Address, bracketed, is_loopback
+from service.cli.declarations import SETTINGS, Setting
+from service.cli.sources import Environment, Flags, Found, OllamaEnvironment, Source
+from service.config import Settings
+from statemachines.errors import ConfigError
+from statemachines.limits import Limits
+
+_HOST, _PORT = (next(setting for setting in SETTINGS if setting.name == name) for name in ("host", "port"))
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """The settings, where each comes from, and what the operator should know."""
+
+    settings: Settings
+    origins: dict[str, str]
+    warnings: tuple[str, ...]
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a server is or will be.
+
+    Attributes:
+        address, port: as they were written or as they are by default.
+        origin: who says so.
+    """
+
+    address: Address
+    port: int
+    origin: str
+
+    @property
+    def url(self) -> str:
+        return self.address.url(self.port)
+
+    @property
+    def is_chosen(self) -> bool:
+        """The user means this server and no other: a flag says so, or it is on another machine."""
+        return self.origin.startswith("--") or not self.address.is_loopback
+
+
+def sources(flags: Mapping[str, object], environ: Mapping[str, str] | None = None) -> tuple[Source, ...]:
+    """The sources there are, the weakest first."""
+    environment = os.environ if environ is None else environ
+    return (OllamaEnvironment(environment), Environment(environment), Flags(flags))
+
+
+def resolve(layers: Sequence[Source]) -> Resolved:
+    """The effective settings.
+
+    Raises:
+        ConfigError: a setting cannot be used; the message names it and what it may be.
+    """
+    found = {setting.name: _find(setting, layers) for setting in SETTINGS}
+    place = resolve_place(layers)
+    found["host"], found["port"] = Found(place.address.host, place.origin), Found(place.port, place.origin)
+    warnings = tuple(warning for layer in layers for warning in layer.warnings())
+    _check_slots(found["slots"])
+    resolved = Resolved(_build(found), {name: item.origin for name, item in found.items()}, warnings)
+    _check_listening(resolved.settings, place)
+    return resolved
+
+
+def resolve_place(layers: Sequence[Source]) -> Place:
+    """Where a server is, from the host and port settings alone.
+
+    1. A port of its own counts when its source is at least as strong as the host's.
+    2. Else the one written in the host counts.
+    3. Else any other, or the default.
+    """
+    host, host_rank = _strongest(_HOST, layers) or (Found(Address(), "the default"), -1)
+    port, port_rank = _strongest(_PORT, layers) or (Found(DEFAULT_PORT, "the default"), -1)
+    own = host.value.port
+    number = port.value if own is None or port_rank >= host_rank >= 0 else own  # (1) (2) (3)
+    return Place(host.value, number, host.origin if host_rank >= port_rank else port.origin)
+
+
+def make_folders(settings: Settings) -> None:
+    """Make the folders that are written to.
+
+    Raises:
+        ConfigError: one cannot be made.
+    """
+    for name, folder in (("models", settings.models), ("state", settings.state)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(_unmade(name, folder, error)) from error
+
+
+def _find(setting: Setting, layers: Sequence[Source]) -> Found:
+    strongest = _strongest(setting, layers)
+    return strongest[0] if strongest else Found(setting.default(), "the default")
+
+
+def _strongest(setting: Setting, layers: Sequence[Source]) -> tuple[Found, int] | None:
+    for rank in reversed(range(len(layers))):
+        if (found := layers[rank].find(setting)) is not None:
+            return found, rank
+    return None
+
+
+def _build(found: Mapping[str, Found]) -> Settings:
+    limits: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
+    for setting in SETTINGS:
+        if setting.field.startswith("limits."):
+            limits[setting.field.removeprefix("limits.")] = found[setting.name].value
+        elif setting.field:
+            fields[setting.field] = found[setting.name].value
+    return Settings(**fields, limits=Limits(**limits))
+
+
+def _check_slots(slots: Found) -> None:
+    if slots.value != 1:
+        raise ConfigError(
+            f"slots: {slots.origin} asks for {slots.value} requests side by side in one runner, which this version "
+            "does not serve yet; slots must be 1"
+        )
+
+
+def _check_listening(settings: Settings, place: Place) -> None:
+    """Refuse what would open the service to others by accident.
+
+    1. TLS is not served.
+    2. Loopback needs no consent.
+    3. Anything else does, and the refusal says what it exposes.
+    """
+    if place.address.scheme == "https":  # (1)
+        raise ConfigError(f"{place.origin} asks for https, but Roundhouse serves plain HTTP; put a TLS proxy before it")
+    if is_loopback(settings.host) or settings.allow_remote:  # (2)
+        return
+    where = f"{bracketed(settings.host)}:{settings.port}" if settings.host else f"port {settings.port} of every address"
+    raise ConfigError(  # (3)
+        f"{place.origin} asks to listen on {where}, which other machines can reach. Whoever can connect could then "
+        "run, load and unload every model here and read which ones there are: there is no password and no "
+        f"encryption. Say --allow-remote to consent, or listen on {DEFAULT_HOST}"
+    )
+
+
+def _unmade(name: str, folder: Path, error: OSError) -> str:
+    return f"the {name} folder {folder} cannot be made ({error.strerror}); name another one with --{name}"

@@ -1,0 +1,184 @@
+"""How the text of a setting becomes a value, and how a value is shown: one `Kind` per type of setting."""
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from service.cli.addresses import ADDRESS_FORMS, Address, parse_address
+from service.cli.durations import KEEP_ALIVE_FORMS, parse_keep_alive
+from statemachines.units import FOREVER_NS, GIB, KIB, MIB, NS_PER_S, seconds_to_ns
+
+_Number = TypeVar("_Number", int, float)
+
+_BYTE_UNITS = {"": 1, "b": 1, "k": KIB, "kib": KIB, "kb": 10**3, "m": MIB, "mib": MIB, "mb": 10**6}
+_BYTE_UNITS |= {"g": GIB, "gib": GIB, "gb": 10**9, "t": GIB << 10, "tib": GIB << 10, "tb": 10**12}
+_BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.ASCII | re.IGNORECASE)
+_TRUTHS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A type of setting.
+
+    Attributes:
+        metavar: what stands for the value in ``--help``.
+        allowed: what the value may be, as the end of the sentence "it must be ...".
+        parse: text to value; raises ValueError.
+        show: value to text, such that ``parse(show(value)) == value``.
+    """
+
+    metavar: str
+    allowed: str
+    parse: Callable[[str], Any]
+    show: Callable[[Any], str] = str
+
+
+def count(*, least: int = 1) -> Kind:
+    """A whole number."""
+
+    def parse(text: str) -> int:
+        return _at_least(least, int(text) if re.fullmatch(r"[+-]?\d{1,18}", text) else None)
+
+    return Kind("N", f"a whole number, {least} or more", parse)
+
+
+def port() -> Kind:
+    """A TCP port."""
+
+    def parse(text: str) -> int:
+        number = int(text) if text.isascii() and text.isdecimal() else 65536
+        if number > 65535:
+            raise ValueError
+        return number
+
+    return Kind("PORT", "a port from 0 to 65535; 0 takes a free one", parse)
+
+
+def seconds(*, least: float = 0) -> Kind:
+    """Seconds for people, nanoseconds for us."""
+
+    def parse(text: str) -> int:
+        number = float(text)
+        if not math.isfinite(number) or "_" in text:
+            raise ValueError
+        return seconds_to_ns(_at_least(least, number))
+
+    return Kind("S", f"a number of seconds, {least:g} or more", parse, lambda value_ns: f"{value_ns / NS_PER_S:g}")
+
+
+def size() -> Kind:
+    """Bytes, with or without a unit."""
+    return Kind("BYTES", "a number of bytes such as 67108864, 64MiB or 1.5GB", _parse_bytes, _show_bytes)
+
+
+def optional(kind: Kind, word: str) -> Kind:
+    """A ``kind`` that may also be absent; ``word`` says so."""
+
+    def parse(text: str) -> Any:
+        return None if text.lower() == word else kind.parse(text)
+
+    def show(value: Any) -> str:
+        return word if value is None else kind.show(value)
+
+    return Kind(f"{kind.metavar}|{word}", f"{kind.allowed}, or {word!r}", parse, show)
+
+
+def truth() -> Kind:
+    """Yes or no; on the command line a flag without a value."""
+
+    def parse(text: str) -> bool:
+        if text.lower() not in _TRUTHS:
+            raise ValueError
+        return _TRUTHS[text.lower()]
+
+    return Kind("", "one of 1, true, yes, on, 0, false, no, off", parse, lambda value: "on" if value else "off")
+
+
+def keep_alive() -> Kind:
+    """How long an idle runner stays."""
+    return Kind("DURATION", KEEP_ALIVE_FORMS, parse_keep_alive, _show_keep_alive)
+
+
+def choice(*words: str) -> Kind:
+    """One of some words."""
+
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError
+        return text.lower()
+
+    return Kind("|".join(words), f"one of {', '.join(words)}", parse)
+
+
+def listing() -> Kind:
+    """Words separated by commas."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        return tuple(word.strip() for word in text.split(",") if word.strip())
+
+    return Kind("A,B,...", "a list separated by commas", parse, lambda value: ",".join(value) or "none")
+
+
+def folder() -> Kind:
+    """A folder; ``~`` is the home folder."""
+
+    def parse(text: str) -> Path:
+        return Path(text).expanduser().absolute()
+
+    return Kind("DIR", "a folder", parse)
+
+
+def version() -> Kind:
+    """Three numbers with dots."""
+
+    def parse(text: str) -> str:
+        if not re.fullmatch(r"\d{1,9}\.\d{1,9}\.\d{1,9}", text, re.ASCII):
+            raise ValueError
+        return text
+
+    return Kind("X.Y.Z", "a version such as 0.12.6", parse)
+
+
+def address() -> Kind:
+    """Where to listen, or whom to ask."""
+
+    def show(value: Address | str) -> str:
+        return value if isinstance(value, str) else value.host
+
+    return Kind("HOST[:PORT]", ADDRESS_FORMS, parse_address, show)
+
+
+def _at_least(least: _Number, number: _Number | None) -> _Number:
+    if number is None or number < least:
+        raise ValueError
+    return number
+
+
+def _parse_bytes(text: str) -> int:
+    match = _BYTES.fullmatch(text)
+    if match is None or match[2].lower() not in _BYTE_UNITS:
+        raise ValueError
+    return int(float(match[1]) * _BYTE_UNITS[match[2].lower()]) if "." in match[1] else _whole_bytes(match)
+
+
+def _whole_bytes(match: re.Match[str]) -> int:
+    return int(match[1]) * _BYTE_UNITS[match[2].lower()]
+
+
+def _show_bytes(value: int) -> str:
+    for unit, factor in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+        if value and value % factor == 0:
+            return f"{value // factor}{unit}"
+    return str(value)
+
+
+def _show_keep_alive(value_ns: int) -> str:
+    if value_ns == FOREVER_NS:
+        return "-1"
+    for unit, factor in (("h", 3600 * NS_PER_S), ("m", 60 * NS_PER_S)):
+        if value_ns and value_ns % factor == 0:
+            return f"{value_ns // factor}{unit}"
+    return f"{value_ns}ns" if value_ns % NS_PER_S else f"{value_ns // NS_PER_S}s"
