@@ -264,9 +264,6 @@ _ENDINGS = Section(
             "A runner that goes on with a cancelled answer for this long is replaced.",
         ),
         Setting(
-            "wedge_s", "limits.wedge_ns", values.seconds(), "A busy runner without progress for this long is replaced."
-        ),
-        Setting(
             "drain_s", "limits.drain_ns", values.seconds(), "How long a forced stop of a model lets answers run on."
         ),
         Setting(
