@@ -1,0 +1,18 @@
+"""How the reader says that a file is no usable model: one exception, worded for the person who owns the file."""
+
+from statemachines.errors import Refusal, RefusalCode, RoundhouseError
+
+
+class BadModelFile(RoundhouseError):
+    """The file's side: it is damaged, hostile, or of a kind that is not served. Never names a path."""
+
+
+def bad_file(what: str) -> BadModelFile:
+    """The file breaks the format or one of the reader's limits."""
+    message = f"the model file cannot be used: {what}; fetch or convert it again"
+    return BadModelFile(Refusal(RefusalCode.INVALID, message))
+
+
+def unreadable(what: str, code: RefusalCode = RefusalCode.INVALID) -> BadModelFile:
+    """The operating system does not let us read it; what it said stays here."""
+    return BadModelFile(Refusal(code, f"the model file cannot be read: {what}"))
