@@ -92,12 +92,18 @@ def write_model(
     for key, value in (metadata or {}).items():
         _add(writer, key, value)
     for tensor in tensors:
-        writer.add_tensor(tensor.name, quantize(tensor.values, tensor.type), raw_dtype=tensor.type)
+        writer.add_tensor(tensor.name, _encode(tensor), raw_dtype=tensor.type)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
     return sorted(path.parent.glob(f"{path.stem}-*-of-*.gguf"))[0] if tensors_per_part else path
+
+
+def _encode(tensor: Tensor) -> npt.NDArray[np.generic]:
+    if tensor.type == GGMLQuantizationType.F64:
+        return tensor.values.astype(np.float64)
+    return np.asarray(quantize(tensor.values, tensor.type))
 
 
 def describe(

@@ -47,7 +47,7 @@ def random_model(
         path,
         shape=shape,
         vocabulary=vocabulary,
-        tensors=_tensors(np.random.default_rng(seed), shape, len(vocabulary), silent, weights),
+        tensors=random_tensors(np.random.default_rng(seed), shape, len(vocabulary), silent, weights),
         weights=weights,
         chat_template=chat_template,
         name=name,
@@ -56,9 +56,10 @@ def random_model(
     )
 
 
-def _tensors(
+def random_tensors(
     rng: np.random.Generator, shape: Shape, vocab_size: int, silent: list[int], weights: GGMLQuantizationType
 ) -> Iterator[Tensor]:
+    """The tensors of a random model, drawn in the order of the file; `silent` tokens never win."""
     for name, rows in tensor_shapes(shape, vocab_size).items():
         if len(rows) == 1:
             yield Tensor(name, np.ones(rows, np.float32), GGMLQuantizationType.F32)
