@@ -1,0 +1,157 @@
+"""The step loop of a loaded model.
+
+Theory of operation. Between two engine steps every message that has come is obeyed, so a cancel, a thread change and
+an orderly stop wait for one step at most. While no lease is open the loop waits for the next message; while one is,
+it takes steps. A step evaluates what the open lease needs next and sends at most one `Tokens`. Tokens, beats and ends
+of leases are the only things sent from here, besides `ThreadsSet`.
+
+This version has one slot. What belongs to a lease is in `Answer`, which names its slot; a step is a batch of entries,
+each with the slot it is for. More slots mean more answers here, and nothing else.
+
+A decode that fails means that the engine's state cannot be trusted: the process ends, and the service treats it as
+every other crash.
+"""
+
+import time
+from collections.abc import Callable
+
+from runner.llama.answer import Answer
+from runner.llama.beats import Beats, Clock
+from runner.llama.load import Loaded
+from runner.llama.prompt import prompt_tokens
+from runner.llama.sampling import accept_prompt, sampler_chain
+from statemachines.errors import Refusal, RefusalCode, RemoteWireError, RequestRefused
+from statemachines.units import LeaseId
+from statemachines.wire.messages import (
+    Cancel,
+    EndReason,
+    Generate,
+    LeaseEnded,
+    SetThreads,
+    Shutdown,
+    ThreadsSet,
+    Tokens,
+    ToRunner,
+    ToService,
+)
+
+SLOT = 0
+
+
+class StepFailed(Exception):
+    """The engine could not evaluate a step; its log says why."""
+
+
+class StepLoop:
+    """Answers leases on a loaded model until it is told to stop."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        receive: Callable[[], ToRunner],
+        poll: Callable[[], ToRunner | None],
+        send: Callable[[ToService], None],
+        clock: Clock = time.monotonic_ns,
+    ) -> None:
+        self._loaded = loaded
+        self._receive = receive
+        self._poll = poll
+        self._send = send
+        self._clock = clock
+        self._beats = Beats(send, clock)
+        self._answer: Answer | None = None
+        loaded.context.on_node(self._beats.node)
+
+    def run(self) -> None:
+        """Serve until `Shutdown`; the open lease then ends as cancelled."""
+        try:
+            while not isinstance(message := self._next(), Shutdown):
+                if message is None:
+                    self._step()
+                else:
+                    self._obey(message)
+            self._cancel_open()
+        finally:
+            self._close()
+
+    def _next(self) -> ToRunner | None:
+        """A message, waiting for it while there is nothing else to do; None when it is time for a step."""
+        return self._receive() if self._answer is None else self._poll()
+
+    def _obey(self, message: ToRunner) -> None:
+        match message:
+            case Generate():
+                self._begin(message)
+            case Cancel(lease=lease):
+                self._cancel(lease)
+            case SetThreads(threads=threads):
+                self._loaded.context.set_threads(threads)
+                self._send(ThreadsSet(threads))
+            case _:
+                raise RemoteWireError(f"{type(message).__name__} makes no sense once a model is loaded")
+
+    def _begin(self, request: Generate) -> None:
+        """Take up a lease, or refuse it; either way it is answered."""
+        started_ns = self._clock()
+        try:
+            prompt = self._prompt(request)
+        except RequestRefused as error:
+            self._send(LeaseEnded(request.lease, EndReason.REFUSED, refusal=error.refusal))
+            return
+        context_tokens, vocabulary = self._loaded.facts.context_tokens, self._loaded.model.vocabulary
+        sampler = sampler_chain(request.sampling, vocabulary_tokens=vocabulary.size, context_tokens=context_tokens)
+        accept_prompt(sampler, request.sampling, prompt)
+        self._answer = Answer(
+            request,
+            prompt,
+            sampler,
+            vocabulary=vocabulary,
+            context_tokens=context_tokens,
+            chunk_tokens=self._loaded.chunk_tokens,
+            slot=SLOT,
+            clock=self._clock,
+            started_ns=started_ns,
+        )
+
+    def _prompt(self, request: Generate) -> list[int]:
+        if self._answer is not None:
+            raise RequestRefused(Refusal(RefusalCode.INTERNAL, "the runner was given more leases than it has slots"))
+        loaded = self._loaded
+        return prompt_tokens(request, loaded.template, loaded.model.vocabulary, loaded.facts.context_tokens)
+
+    def _cancel(self, lease: LeaseId) -> None:
+        """A cancel is answered even when its lease is over: the two messages crossed."""
+        if self._answer is not None and self._answer.request.lease == lease:
+            self._cancel_open()
+        else:
+            self._send(LeaseEnded(lease, EndReason.CANCELLED))
+
+    def _cancel_open(self) -> None:
+        if self._answer is not None:
+            self._answer.cancel()
+            self._finish(self._answer)
+
+    def _step(self) -> None:
+        answer, context = self._answer, self._loaded.context
+        assert answer is not None
+        entries = answer.entries()
+        self._beats.begin_step()
+        if status := context.decode(entries):
+            raise StepFailed(f"the engine's decode returned {status} for {len(entries)} tokens")
+        if (delta := answer.take(context, len(entries))) is not None:
+            self._send(Tokens(self._beats.step, (delta,)))
+        if answer.end is not None:
+            self._finish(answer)
+
+    def _finish(self, answer: Answer) -> None:
+        """The slot is free once its cache is empty; only then is the end told."""
+        self._answer = None
+        answer.close()
+        self._loaded.context.forget(answer.slot)
+        self._send(answer.ended())
+
+    def _close(self) -> None:
+        """Free what the engine holds for a lease that an exception left open."""
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
