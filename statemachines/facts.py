@@ -47,6 +47,7 @@ class ModelSizes(msgspec.Struct, frozen=True):
         layers: one entry per block, in order.
         context_tokens_max: the context the model was trained for [tokens].
         embedding_length, feed_forward_length, head_count, vocab_size: widths that size the compute buffers [count].
+        attention_length: all query heads of a layer together, where that is wider than the embedding [count].
     """
 
     file_bytes: int
@@ -58,6 +59,7 @@ class ModelSizes(msgspec.Struct, frozen=True):
     feed_forward_length: int
     head_count: int
     vocab_size: int
+    attention_length: int = 0
 
 
 class TensorFacts(msgspec.Struct, frozen=True):

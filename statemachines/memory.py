@@ -219,8 +219,9 @@ def _compute_bytes(sizes: ModelSizes, *, context_tokens: int, slots: int) -> int
     and the mebibyte on top are for architectures that were not.
     """
     cells = _grouped(context_tokens)
-    attention = (sizes.head_count + 1) * cells + 8 * sizes.embedding_length
-    feed_forward = 3 * sizes.feed_forward_length + 6 * sizes.embedding_length
+    vector = max(sizes.embedding_length, sizes.attention_length)
+    attention = (sizes.head_count + 1) * cells + 8 * vector
+    feed_forward = 3 * sizes.feed_forward_length + 6 * vector
     step = FLOAT_BYTES * CHUNK_TOKENS * max(attention, feed_forward)
     logits = FLOAT_BYTES * slots * sizes.vocab_size
     return (step + logits) * 9 // 8 + MIB

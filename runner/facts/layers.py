@@ -56,10 +56,11 @@ def model_sizes(keys: Keys, tensors: Sequence[Tensor], file_bytes: int) -> Model
         shared_repack_bytes=repack_bytes(shared, output_is_shared=output_is_shared),
         layers=_layers(keys, blocks),
         context_tokens_max=_needed(keys, "context_length"),
-        embedding_length=max(_needed(keys, "embedding_length"), _query_length(keys)),
+        embedding_length=_needed(keys, "embedding_length"),
         feed_forward_length=_feed_forward_length(keys),
         head_count=keys.count("attention.head_count"),
         vocab_size=_vocab_size(keys, shared),
+        attention_length=_query_length(keys),
     )
 
 
@@ -183,9 +184,11 @@ def _query_length(keys: Keys) -> int:
 
 
 def _feed_forward_length(keys: Keys) -> int:
-    """The widest a token gets between two layers: dense, or all experts that one token uses."""
-    experts = keys.count("expert_used_count") * keys.count("expert_feed_forward_length")
-    return max(keys.count("feed_forward_length"), experts + keys.count("expert_shared_feed_forward_length"))
+    """The widest a token gets between two layers: dense, or all experts that one token uses, in and out."""
+    dense = keys.count("feed_forward_length")
+    expert = max(keys.count("expert_feed_forward_length", dense), keys.count("embedding_length"))
+    shared = keys.count("expert_shared_feed_forward_length")
+    return max(dense, keys.count("expert_used_count") * expert + shared)
 
 
 def _vocab_size(keys: Keys, shared: list[Tensor]) -> int:
