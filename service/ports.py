@@ -3,7 +3,7 @@
 The real ones are chosen in `service.main`, the fakes live in `tests/fakes/`; nothing else knows which it talks to.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -19,7 +19,8 @@ class Clock(Protocol):
 
     def wall_ns(self) -> int: ...
 
-    async def sleep_until(self, due_ns: int) -> None: ...
+    def deadline(self, due_ns: int | None) -> float:
+        """The trio deadline of a moment; None never comes."""
 
 
 class Ids(Protocol):
@@ -45,13 +46,25 @@ class Journal(Protocol):
 
 
 class ByteLink(Protocol):
-    """A two-way byte stream to a runner; `receive` answers ``b""`` at the end."""
+    """A two-way byte stream to a runner."""
 
-    async def send(self, data: bytes) -> None: ...
+    async def send(self, data: bytes) -> None:
+        """Write all of ``data``; a send that was cancelled leaves a link that is of no use any more.
 
-    async def receive(self) -> bytes: ...
+        Raises:
+            trio.BrokenResourceError: the runner's end is gone.
+            trio.ClosedResourceError: our end is closed.
+        """
 
-    async def aclose(self) -> None: ...
+    async def receive(self) -> bytes:
+        """What has come, waiting for it; ``b""`` at the end, however it came about.
+
+        Raises:
+            trio.ClosedResourceError: our end is closed.
+        """
+
+    async def aclose(self) -> None:
+        """Let go of the runner, which then ends; safe to call twice."""
 
 
 class Process(Protocol):
@@ -60,14 +73,34 @@ class Process(Protocol):
     pid: int
     link: ByteLink
 
-    def terminate(self) -> None: ...
+    def terminate(self) -> None:
+        """SIGTERM: end in an orderly way. Without effect on a process that is gone."""
 
-    def kill(self) -> None: ...
+    def kill(self) -> None:
+        """SIGKILL. Without effect on a process that is gone."""
 
-    def wait(self) -> Awaitable[Exit]: ...
+    def wait(self) -> Awaitable[Exit]:
+        """How it ended, once it is reaped; the same answer every time."""
+
+
+def unheard(_line: str) -> None:
+    """For callers that do not want a process's output; its tail is kept all the same."""
 
 
 class Processes(Protocol):
     """The one way a runner process is started, whatever its task."""
 
-    def spawn(self, task: str) -> AbstractAsyncContextManager[Process]: ...
+    def spawn(
+        self, task: str, *, memory_bytes: int | None = None, on_line: Callable[[str], None] = unheard
+    ) -> AbstractAsyncContextManager[Process]:
+        """A new process for as long as the context lasts; leaving it kills and reaps what is still there.
+
+        What the body raises leaves as it is, not in a group.
+
+        Args:
+            memory_bytes: limit of its address space.
+            on_line: gets each line that it prints; bounded, without control characters.
+
+        Raises:
+            OSError: the system could not start it.
+        """

@@ -1,0 +1,177 @@
+"""Starting, watching and ending runner processes: the one spawn path, whatever the task.
+
+A process is spawned as nobody in particular: which model it will load is said over its link, so that one that was
+started ahead of time is as good as a fresh one.
+
+Ends are watched, never assumed. Signals go to a process only until it is reaped, so never to another one that has
+got its number. A runner is not tied to us by a parent-death signal: that would follow the *thread* which happened to
+start it, and kill it when that thread goes. It ends itself when its link ends, which the kernel sees to even when we
+are killed.
+"""
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from os import environ
+
+import trio
+
+from service.environment import runner_environment
+from service.oom import OomWitness
+from service.output import Lines
+from service.ports import ByteLink, unheard
+from service.socket_link import SocketLink
+from statemachines.events import Exit
+from statemachines.wire.exits import ExitStatus
+
+RUNNER = (sys.executable, "-P", "-m", "runner")
+"""``-P``: a folder named ``runner`` in the current directory is not ours."""
+NEUTRAL_FOLDER = "/"
+"""Always there, and keeps no disk busy."""
+REAP_S = 5
+"""How long leaving waits for a process that was killed; one that hangs in the kernel is left behind."""
+OUTPUT_S = 1
+"""How long the last output of a dead process is waited for; a child of its own may hold the pipe open."""
+
+
+class RunnerProcess:
+    """One started process.
+
+    Attributes:
+        pid: its number.
+        link: our end of its socket.
+    """
+
+    def __init__(self, process: trio.Process, link: ByteLink, witness: OomWitness) -> None:
+        self.pid = process.pid
+        self.link: ByteLink = link
+        self._process = process
+        self._witness = witness
+        self._killed_before = witness.count()
+        self._was_killed_by_us = False
+        self._lines = Lines()
+        self._reading = trio.CancelScope(shield=True)  # What a process says while it is being stopped is read too.
+        self._output_ended = trio.Event()
+        self._ran_out_of_memory: bool | None = None
+        self._exit: Exit | None = None
+
+    def __repr__(self) -> str:
+        return f"<RunnerProcess {self.pid} {self._exit or 'running'}>"
+
+    def terminate(self) -> None:
+        """SIGTERM: end in an orderly way. Without effect on a process that is gone."""
+        self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL. Without effect on a process that is gone."""
+        self._was_killed_by_us = self._was_killed_by_us or self._process.poll() is None
+        self._process.send_signal(signal.SIGKILL)
+
+    async def wait(self) -> Exit:
+        """How it ended, once it is reaped and its output is read; the same answer every time."""
+        status = await self._process.wait()
+        if self._ran_out_of_memory is None:
+            self._ran_out_of_memory = self._evidence(status)
+        with trio.move_on_after(OUTPUT_S):
+            await self._output_ended.wait()
+        self._exit = self._exit or Exit(status, self._ran_out_of_memory, self._lines.tail)
+        return self._exit
+
+    async def read_output(self, on_line: Callable[[str], None]) -> None:
+        """Read stdout and stderr to their end; until `leave` at the latest."""
+        assert self._process.stdout is not None
+        try:
+            with self._reading:
+                async with self._process.stdout:
+                    async for data in self._process.stdout:
+                        _give(self._lines.feed(bytes(data)), on_line)
+                    _give(self._lines.end(), on_line)
+        finally:
+            self._output_ended.set()
+
+    async def leave(self) -> None:
+        """Whatever state it is in: kill, reap, close. Not interrupted, and not endless."""
+        self.kill()
+        with trio.CancelScope(shield=True):
+            with trio.move_on_after(REAP_S):
+                await self.wait()
+            self._reading.cancel()
+            await self.link.aclose()
+
+    def _evidence(self, status: int) -> bool:
+        if status == -signal.SIGKILL and not self._was_killed_by_us:
+            return self._witness.claim(self._killed_before)
+        return status == ExitStatus.OUT_OF_MEMORY
+
+
+def _give(lines: Sequence[str], on_line: Callable[[str], None]) -> None:
+    for line in lines:
+        on_line(line)
+
+
+class RunnerProcesses:
+    """Starts runner processes.
+
+    Args:
+        command: what is started, without task and options; tests put in programs of their own.
+        environment: where the allowed variables are taken from.
+    """
+
+    def __init__(self, command: Sequence[str] = RUNNER, environment: Mapping[str, str] = environ) -> None:
+        self._command = tuple(command)
+        self._environment = environment
+        self._witness = OomWitness()
+
+    @asynccontextmanager
+    async def spawn(
+        self, task: str, *, memory_bytes: int | None = None, on_line: Callable[[str], None] = unheard
+    ) -> AsyncIterator[RunnerProcess]:
+        """A new process for as long as the context lasts; leaving it kills and reaps what is still there.
+
+        What the body raises leaves as it is, not in a group.
+
+        Args:
+            memory_bytes: limit of its address space.
+            on_line: gets each line that it prints, cleaned and cut (`service.output`).
+
+        Raises:
+            OSError: the system could not start it.
+        """
+        process = await self._start(task, memory_bytes)
+        failure: BaseException | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(process.read_output, on_line)
+            try:
+                yield process
+            except BaseException as error:
+                failure = error
+            await process.leave()
+            nursery.cancel_scope.shield = True  # It ends now by itself; a cancel from outside would hide the failure.
+        if failure is not None:
+            raise failure
+
+    async def _start(self, task: str, memory_bytes: int | None) -> RunnerProcess:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                process = await self._open(task, theirs.fileno(), memory_bytes)
+            except BaseException:
+                ours.close()
+                raise
+        return RunnerProcess(process, SocketLink(ours), self._witness)
+
+    async def _open(self, task: str, fd: int, memory_bytes: int | None) -> trio.Process:
+        limit = () if memory_bytes is None else ("--memory-bytes", str(memory_bytes))
+        return await trio.lowlevel.open_process(
+            (*self._command, task, "--fd", str(fd), *limit),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(fd,),
+            cwd=NEUTRAL_FOLDER,
+            env=runner_environment(self._environment),
+            start_new_session=True,  # A terminal's Ctrl-C and hang-up are for the service, which decides for all.
+        )
