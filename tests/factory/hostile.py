@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tests.factory.raw import Key, Kind, RawFile, TensorRow, array, number, string, text, valid
 
@@ -56,12 +56,11 @@ def _keys() -> Iterator[tuple[str, RawFile]]:
     yield "key not UTF-8", good.having(Key(b"\xff\xfe", Kind.BOOL, b"\1"))
 
 
+@dataclass(frozen=True)
 class _Long(Key):
     """A key whose name claims another length."""
 
-    def __init__(self, name: bytes, kind: int, value: bytes, length: int) -> None:
-        super().__init__(name, kind, value)
-        object.__setattr__(self, "length", length)
+    length: int
 
     def encode(self) -> bytes:
         return string(self.name, length=self.length) + super().encode()[8 + len(self.name) :]

@@ -142,5 +142,12 @@ def _describe_tokenizer(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
 
 
 def _add(writer: GGUFWriter, key: str, value: Scalar) -> None:
-    adders = {str: writer.add_string, bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32}
-    adders[type(value)](key, value)
+    match value:
+        case bool():
+            writer.add_bool(key, value)
+        case int():
+            writer.add_uint32(key, value)
+        case float():
+            writer.add_float32(key, value)
+        case str():
+            writer.add_string(key, value)

@@ -72,9 +72,10 @@ def random_tensors(
 
 def _matrix(rng: np.random.Generator, name: str, rows: tuple[int, ...]) -> Floats:
     """Gain one per matrix, so that activations keep their size through any number of layers."""
-    values = rng.standard_normal(rows, dtype=np.float32)
+    values: Floats = rng.standard_normal(rows, dtype=np.float32)
     if name == "token_embd.weight":
         return values
     gain = LOGIT_SPREAD if name == "output.weight" else np.float32(1)
     # numpy makes float64 of float32 times a float64 scalar, and a float64 tensor aborts llama.cpp.
-    return (values * gain / np.sqrt(np.float32(rows[1]))).astype(np.float32)
+    scaled: Floats = (values * gain / np.sqrt(np.float32(rows[1]))).astype(np.float32)
+    return scaled

@@ -77,7 +77,7 @@ class RawFile:
         """Everything before the padding and the data."""
         tensors = len(self.tensors) if self.tensors_count is None else self.tensors_count
         keys = len(self.keys) if self.keys_count is None else self.keys_count
-        rows = b"".join(row.encode() for row in (*self.keys, *self.tensors))
+        rows = b"".join([*(key.encode() for key in self.keys), *(row.encode() for row in self.tensors)])
         return self.magic + struct.pack("<IQQ", self.version, tensors, keys) + rows
 
     def encode(self) -> bytes:

@@ -43,6 +43,10 @@ class Answer:
     endless: bool = False
     exact: bool = True
 
+    def text(self) -> str:
+        """The whole answer, once."""
+        return b"".join(self.pieces).decode()
+
 
 Chain = tuple[list[Step], Answer]
 

@@ -1,0 +1,19 @@
+"""Fixtures for every test: what a test leaves behind is an error of that test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.leaks import holdings, leaks
+
+
+@pytest.fixture(autouse=True)
+def no_leaks() -> Iterator[None]:
+    """Fails the test that left a process, a descriptor or a listening socket, and names each."""
+    before = holdings()
+    yield
+    left = leaks(before)
+    sentences = left.sentences()
+    left.end()
+    if sentences:
+        pytest.fail("the test left behind:\n  " + "\n  ".join(sentences), pytrace=False)
