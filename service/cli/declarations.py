@@ -74,7 +74,7 @@ class Setting(msgspec.Struct, frozen=True):
 
     def default_words(self) -> str:
         """The default as the documentation shows it."""
-        return self.computed_words or self.kind.show(self.default())
+        return self.computed_words or self.kind.show(self.default()) or "none"
 
 
 class Section(msgspec.Struct, frozen=True):

@@ -50,3 +50,24 @@ def _part_ns(part: re.Match[str]) -> int:
     if unit not in _UNIT_NS:
         raise ValueError(f"{unit!r} is no unit of time")
     return int(Fraction(number.rstrip(".")) * _UNIT_NS[unit])
+
+
+def show_duration(duration_ns: int) -> str:
+    """A duration as Ollama prints it: ``0s``, ``2.5ms``, ``1m30.25s``, ``2h0m0s``; exact to the nanosecond."""
+    if duration_ns < 0:
+        return f"-{show_duration(-duration_ns)}"
+    if 0 < duration_ns < NS_PER_S:
+        unit, factor = next(
+            item for item in (("ms", NS_PER_MS), ("\u00b5s", 1_000), ("ns", 1)) if duration_ns >= item[1]
+        )
+        return f"{_decimal(duration_ns, factor)}{unit}"
+    minutes, rest_ns = divmod(duration_ns, 60 * NS_PER_S)
+    hours, minutes = divmod(minutes, 60)
+    front = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+    return f"{front}{_decimal(rest_ns, NS_PER_S)}s"
+
+
+def _decimal(count: int, factor: int) -> str:
+    whole, rest = divmod(count, factor)
+    digits = len(str(factor)) - 1
+    return f"{whole}.{rest:0{digits}}".rstrip("0") if rest else str(whole)

@@ -74,7 +74,7 @@ class OllamaEnvironment:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._warnings: list[str] = []
+        self._ignored: dict[str, str] = {}
 
     def find(self, setting: Setting) -> Found | None:
         if setting.fallback is None:
@@ -87,7 +87,7 @@ class OllamaEnvironment:
         known = {setting.fallback.env for setting in SETTINGS if setting.fallback is not None}
         others = sorted(name for name in self._environ if name.startswith("OLLAMA_") and name not in known)
         unused = [f"{', '.join(others)}: set, but not read by Roundhouse; `serve --help` lists what is"]
-        return [*self._warnings, *(unused if others else ())]
+        return [*self._ignored.values(), *(unused if others else ())]
 
     def _lenient(self, setting: Setting, text: str) -> Any:
         assert setting.fallback is not None
@@ -95,7 +95,7 @@ class OllamaEnvironment:
             return setting.fallback.parse(text)
         except ValueError:
             name = setting.fallback.env
-            self._warnings.append(f"{name}={text!r} is ignored: it must be {setting.kind.allowed}")
+            self._ignored[name] = f"{name}={text!r} is ignored: it must be {setting.kind.allowed}"
             return None
 
 

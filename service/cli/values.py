@@ -119,7 +119,7 @@ def listing() -> Kind:
     def parse(text: str) -> tuple[str, ...]:
         return tuple(word.strip() for word in text.split(",") if word.strip())
 
-    return Kind("A,B,...", "a list separated by commas", parse, lambda value: ",".join(value) or "none")
+    return Kind("A,B,...", "a list separated by commas", parse, ",".join)
 
 
 def folder() -> Kind:
