@@ -31,7 +31,11 @@ class GrantLease(Effect, frozen=True):
 
 
 class RefuseRequest(Effect, frozen=True):
-    """Wake the request's handler with an error."""
+    """Wake the request's handler with an error.
+
+    Also the core's word on a lease that was lost (`LeaseOutcome` other than FINISHED) while its handler was not done:
+    such a handler waits for either a second `GrantLease` or this.
+    """
 
     request: RequestId
     refusal: Refusal

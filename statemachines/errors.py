@@ -20,6 +20,7 @@ class RefusalCode(StrEnum):
     TOO_LARGE = "too_large"
     PROMPT_TOO_LONG = "prompt_too_long"
     TEMPLATE_FAILED = "template_failed"
+    NOT_READY = "not_ready"
     DRAINING = "draining"
     STOPPED_BY_OPERATOR = "stopped_by_operator"
     WAITED_TOO_LONG = "waited_too_long"
@@ -27,6 +28,7 @@ class RefusalCode(StrEnum):
     LOAD_FAILED = "load_failed"
     OUT_OF_MEMORY = "out_of_memory"
     RUNNER_CRASHED = "runner_crashed"
+    CLIENT_STALLED = "client_stalled"
     INTERNAL = "internal"
 
 
@@ -38,6 +40,7 @@ STATUS_HINTS: dict[RefusalCode, int] = {
     RefusalCode.TOO_LARGE: 503,
     RefusalCode.PROMPT_TOO_LONG: 400,
     RefusalCode.TEMPLATE_FAILED: 400,
+    RefusalCode.NOT_READY: 503,
     RefusalCode.DRAINING: 503,
     RefusalCode.STOPPED_BY_OPERATOR: 503,
     RefusalCode.WAITED_TOO_LONG: 503,
@@ -45,6 +48,7 @@ STATUS_HINTS: dict[RefusalCode, int] = {
     RefusalCode.LOAD_FAILED: 500,
     RefusalCode.OUT_OF_MEMORY: 503,
     RefusalCode.RUNNER_CRASHED: 500,
+    RefusalCode.CLIENT_STALLED: 503,
     RefusalCode.INTERNAL: 500,
 }
 

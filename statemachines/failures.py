@@ -1,0 +1,104 @@
+"""How the end of an incarnation that was still LOADING reads to its load, and other refusals in words."""
+
+from statemachines.errors import Refusal, RefusalCode
+from statemachines.events import Exit, LinkLost, LoadFailed, ProcessExited, SpawnFailed
+from statemachines.facts import LoadFailure
+from statemachines.load import Load, LoadTrigger
+from statemachines.runner import Runner, RunnerTrigger
+from statemachines.units import format_bytes, format_duration
+
+TOLD_AS: dict[RunnerTrigger, LoadTrigger] = {
+    RunnerTrigger.SPAWN_FAILED: LoadTrigger.ATTEMPT_LOST,
+    RunnerTrigger.PROCESS_EXITED: LoadTrigger.ATTEMPT_LOST,
+    RunnerTrigger.LINK_LOST: LoadTrigger.ATTEMPT_LOST,
+    RunnerTrigger.WEDGED: LoadTrigger.ATTEMPT_LOST,
+    RunnerTrigger.LOAD_FAILED: LoadTrigger.LOAD_REFUSED,
+    RunnerTrigger.LOAD_STALLED: LoadTrigger.LOAD_REFUSED,
+    RunnerTrigger.GRACE_EXPIRED: LoadTrigger.GRACE_EXPIRED,
+    RunnerTrigger.VICTIM_CHOSEN: LoadTrigger.YIELDED,
+    RunnerTrigger.OPERATOR_STOP_FORCED: LoadTrigger.FORCED,
+    RunnerTrigger.SHUTDOWN_ORDERED: LoadTrigger.FORCED,
+    RunnerTrigger.SHUTDOWN_FORCED: LoadTrigger.FORCED,
+    RunnerTrigger.DEVICE_LOST: LoadTrigger.DEVICE_LOST,
+}
+"""Every trigger that takes a runner out of LOADING other than to READY, and what its load hears."""
+
+
+def told(runner: Runner, trigger: RunnerTrigger, fact: object) -> tuple[LoadTrigger, Refusal]:
+    """What the load of ``runner`` hears: its trigger, and the refusal for its claimants if that closes it."""
+    if runner.ordered is not None:
+        return TOLD_AS[trigger], runner.ordered
+    if isinstance(fact, ProcessExited) and fact.exit.was_out_of_memory:
+        return LoadTrigger.LOAD_REFUSED, out_of_memory(runner.load)
+    return TOLD_AS[trigger], _refusal(runner.load, fact)
+
+
+def _refusal(load: Load, fact: object) -> Refusal:
+    match fact:
+        case LoadFailed(kind=LoadFailure.OUT_OF_MEMORY):
+            return out_of_memory(load)
+        case LoadFailed(kind=LoadFailure.REPLACED):
+            return REPLACED
+        case LoadFailed(message=message):
+            return Refusal(RefusalCode.LOAD_FAILED, f"the model could not be loaded: {message}")
+        case ProcessExited(exit=exit):
+            return _failed(f"its runner ended while loading ({how_it_ended(exit)}); the server's log says more")
+        case SpawnFailed():
+            return _failed("no runner process could be started; the server's log says why")
+        case LinkLost():
+            return _failed("its runner stopped talking to the server while loading; the server's log says more")
+        case _:
+            return _failed("loading made no progress for as long as it may (setting load_stall_s)")
+
+
+def _failed(what: str) -> Refusal:
+    return Refusal(RefusalCode.LOAD_FAILED, f"the model could not be loaded: {what}")
+
+
+def how_it_ended(exit: Exit) -> str:
+    """An exit status in words."""
+    return f"signal {-exit.status}" if exit.status < 0 else f"exit status {exit.status}"
+
+
+def out_of_memory(load: Load) -> Refusal:
+    """The machine ran out although the plan said it fits."""
+    return Refusal(
+        RefusalCode.OUT_OF_MEMORY,
+        f"the model needs about {format_bytes(load.need.total_bytes)} ({load.need.words()}), and memory ran out while "
+        "it was loaded; ask for a smaller num_ctx, choose a smaller model, or free memory on the server",
+    )
+
+
+def never_fits(load: Load, capacity_bytes: int) -> Refusal:
+    """More than the machine could give with every other model unloaded (rules 2 and 10)."""
+    return Refusal(
+        RefusalCode.TOO_LARGE,
+        f"the model needs {format_bytes(load.need.total_bytes)} of memory ({load.need.words()}), and at most "
+        f"{format_bytes(max(0, capacity_bytes))} can be had with every other model unloaded; ask for a smaller "
+        "num_ctx, choose a smaller model, or free memory on the server",
+    )
+
+
+def waited_too_long(wait_ns: int, words: str) -> Refusal:
+    """A request reached its own deadline; it is told what it waited for (rule 5)."""
+    return Refusal(
+        RefusalCode.WAITED_TOO_LONG,
+        f"the request waited {format_duration(wait_ns)}, the longest it may (setting wait_s): {words}",
+        retry_after_s=5,
+    )
+
+
+REPLACED = Refusal(
+    RefusalCode.MODEL_REPLACED,
+    "the model's file was replaced or removed while the request waited; send the request again",
+    retry_after_s=1,
+)
+STOPPED_BY_OPERATOR = Refusal(
+    RefusalCode.STOPPED_BY_OPERATOR,
+    "the model was stopped by an operator of this server; send the request again to load it anew",
+    retry_after_s=1,
+)
+STARTING = Refusal(
+    RefusalCode.NOT_READY, "the server is still starting; send the request again in a moment", retry_after_s=1
+)
+DRAINING = Refusal(RefusalCode.DRAINING, "the server is shutting down; send the request again when it is back")

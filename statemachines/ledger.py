@@ -1,0 +1,156 @@
+"""The ledger: which runner holds which bytes of a device, and so what is free.
+
+Theory of operation. Two witnesses are asked and the more careful one believed:
+
+- the books: budget - (reserved + used + returning);
+- the last sample of the device, corrected for what it cannot know: holdings that are not fully resident in it count
+  in full, the mapped weights of live runners count although the operating system calls them available, and the own
+  bytes of processes that were reaped since the sample count as free.
+
+So both answers grow by exactly a holding's total when its process ends, and a plan can add up what will come free.
+All sums are kept up to date; none is recomputed. There is one device so far, the host; a ledger per device follows
+with placement over several.
+
+Raises `InternalError` when its own books contradict each other: that is fatal everywhere.
+"""
+
+from statemachines.bytes import BYTES, BytesState, BytesTrigger, Holding
+from statemachines.errors import InternalError
+from statemachines.events import DeviceSample
+from statemachines.limits import Limits
+from statemachines.table import Kind, LookupInterpreter
+from statemachines.units import HOST, DeviceId, RunnerId
+
+_BYTES = LookupInterpreter(BYTES)
+
+
+class Ledger:
+    """The books of one device.
+
+    Attributes:
+        sample: its last sample; None before the first.
+        reserved_bytes, used_bytes, returning_bytes: sums over the holdings, by state.
+    """
+
+    def __init__(self, device: DeviceId, limits: Limits) -> None:
+        self.device = device
+        self._limits = limits
+        self.sample: DeviceSample | None = None
+        self.reserved_bytes = 0
+        self.used_bytes = 0
+        self.returning_bytes = 0
+        self._holdings: dict[RunnerId, Holding] = {}
+        self._unsampled_bytes = 0
+        self._freed_since_sample_bytes = 0
+
+    def observe(self, sample: DeviceSample) -> None:
+        """Take a fresh sample for true; everything that is in use is in it."""
+        self.sample = sample
+        self._freed_since_sample_bytes = 0
+        for holding in self._holdings.values():
+            if holding.state is BytesState.USED and not holding.is_seen:
+                holding.is_seen = True
+                self._unsampled_bytes -= holding.own_bytes
+
+    def reserve(self, runner: RunnerId, *, mapped_bytes: int, own_bytes: int) -> None:
+        """Book the plan of one incarnation.
+
+        Raises:
+            InternalError: it has a holding already.
+        """
+        if runner in self._holdings:
+            raise InternalError(f"runner {runner} reserves on {self.device} a second time")
+        holding = Holding(runner, self.device, mapped_bytes=mapped_bytes, own_bytes=own_bytes)
+        self._holdings[runner] = holding
+        self.reserved_bytes += holding.total_bytes
+        self._unsampled_bytes += holding.total_bytes
+
+    def use(self, runner: RunnerId, *, mapped_bytes: int, own_bytes: int) -> None:
+        """The model is loaded: the reported figures replace the plan."""
+        holding = self._holdings[runner]
+        self.reserved_bytes -= holding.total_bytes
+        self._unsampled_bytes -= holding.total_bytes
+        self._fire(holding, BytesTrigger.LOADED)
+        holding.mapped_bytes = mapped_bytes
+        holding.own_bytes = own_bytes
+        self.used_bytes += holding.total_bytes
+        self._unsampled_bytes += holding.total_bytes
+
+    def release(self, runner: RunnerId) -> None:
+        """The process is gone.
+
+        Raises:
+            InternalError: it has no holding: bytes are released exactly once.
+        """
+        holding = self._holdings.pop(runner, None)
+        if holding is None:
+            raise InternalError(f"runner {runner} releases on {self.device} what it does not hold")
+        if holding.state is BytesState.USED:
+            self.used_bytes -= holding.total_bytes
+        else:
+            self.reserved_bytes -= holding.total_bytes
+        if holding.is_seen:
+            self._unsampled_bytes -= holding.mapped_bytes
+            self._freed_since_sample_bytes += holding.own_bytes
+        else:
+            self._unsampled_bytes -= holding.total_bytes
+        self._fire(holding, BytesTrigger.GONE)
+
+    def _fire(self, holding: Holding, trigger: BytesTrigger) -> None:
+        outcome = _BYTES.fire(holding, trigger, None)
+        if outcome.kind is not Kind.GO:
+            raise InternalError(f"bytes of runner {holding.runner}: {outcome.source} x {trigger}: {outcome.why}")
+
+    def held_by(self, runner: RunnerId) -> int:
+        """Bytes that come free when this runner is gone [bytes]; 0 if it holds none."""
+        holding = self._holdings.get(runner)
+        return 0 if holding is None else holding.total_bytes
+
+    def holding(self, runner: RunnerId) -> Holding | None:
+        return self._holdings.get(runner)
+
+    @property
+    def booked_bytes(self) -> int:
+        """Reserved, used and returning together [bytes]."""
+        return self.reserved_bytes + self.used_bytes + self.returning_bytes
+
+    @property
+    def budget_bytes(self) -> int:
+        """What runners may hold together [bytes]; 0 before the first sample."""
+        if self.sample is None:
+            return 0
+        whole = self.sample.total_bytes - self._limits.host_overhead_bytes
+        limit = self._limits.host_budget_bytes
+        return max(0, whole if limit is None else min(limit, whole))
+
+    @property
+    def free_bytes(self) -> int:
+        """What a new plan may take now [bytes]; negative when others took what runners were to have."""
+        if self.sample is None:
+            return 0
+        by_books = self.budget_bytes - self.booked_bytes
+        by_sample = (
+            self.sample.free_bytes
+            + self._freed_since_sample_bytes
+            - self._unsampled_bytes
+            - self._limits.host_overhead_bytes
+        )
+        return min(by_books, by_sample)
+
+    def audit(self) -> None:
+        """Recompute every sum from the holdings.
+
+        Raises:
+            InternalError: a running sum differs.
+        """
+        reserved = sum(h.total_bytes for h in self._holdings.values() if h.state is BytesState.RESERVED)
+        used = sum(h.total_bytes for h in self._holdings.values() if h.state is BytesState.USED)
+        unsampled = sum(h.mapped_bytes if h.is_seen else h.total_bytes for h in self._holdings.values())
+        found = (reserved, used, unsampled)
+        if found != (self.reserved_bytes, self.used_bytes, self._unsampled_bytes):
+            raise InternalError(f"the books of {self.device} do not add up: {found}")
+
+
+def host_ledger(limits: Limits) -> Ledger:
+    """The books of host memory."""
+    return Ledger(HOST, limits)

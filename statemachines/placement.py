@@ -1,0 +1,141 @@
+"""Where a load goes and who has to make room: one pure decision per waiting load.
+
+So far there is one device, the host, and the question is when, not where. Bytes and places are given in order of
+arrival: what earlier loads are owed is subtracted before a later one is looked at.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from statemachines.causes import Cause
+from statemachines.eviction import Candidate, Shortfall, choose_fences, choose_idle
+from statemachines.units import RunnerId
+
+
+class Room(msgspec.Struct, frozen=True):
+    """What there is, for one load [bytes, count].
+
+    Attributes:
+        free_bytes, free_places: to be had now.
+        coming_bytes, coming_places: held by runners that are leaving.
+        owed_bytes, owed_places: what earlier waiting loads are going to take of both.
+        capacity_bytes: what would be free with every runner gone that can go.
+        load_places: loads that may still be started [count].
+    """
+
+    free_bytes: int
+    free_places: int
+    coming_bytes: int
+    coming_places: int
+    owed_bytes: int
+    owed_places: int
+    capacity_bytes: int
+    load_places: int
+
+    def shortfall(self, need_bytes: int) -> Shortfall:
+        """What has to come free beyond what is free or coming already, after the earlier loads have theirs."""
+        return Shortfall(
+            need_bytes - (self.free_bytes + self.coming_bytes - self.owed_bytes),
+            1 - (self.free_places + self.coming_places - self.owed_places),
+        )
+
+    def missing_now(self, need_bytes: int) -> Shortfall:
+        """What is on its way but not there yet."""
+        return Shortfall(need_bytes - self.free_bytes, 1 - self.free_places)
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What to do about a waiting load.
+
+    Attributes:
+        starts: start it now.
+        never_fits: refuse it: not even an empty machine would hold it.
+        victims: idle runners to unload for it.
+        fences: busy runners to fence for it.
+        cause: why it waits, when it does.
+    """
+
+    starts: bool = False
+    never_fits: bool = False
+    victims: tuple[RunnerId, ...] = ()
+    fences: tuple[RunnerId, ...] = ()
+    cause: Cause | None = None
+
+
+class KeyHold(msgspec.Struct, frozen=True):
+    """The READY runner of the load's own key, which does not cover it (rule 1).
+
+    Attributes:
+        is_held: there is one.
+        holder: the same while nobody has fenced it yet.
+        is_idle: it can go at once.
+    """
+
+    is_held: bool = False
+    holder: Candidate | None = None
+    is_idle: bool = False
+
+
+def decide(
+    need_bytes: int,
+    room: Room,
+    *,
+    idle: Sequence[Candidate],
+    busy: Sequence[Candidate],
+    key: KeyHold,
+    yielding: RunnerId | None,
+) -> Decision:
+    """Decide about one load (rules 1, 2, 3, 10, 11).
+
+    (1) More than the machine could ever give: refused, before anything is unloaded for it.
+    (2) No load place: a load that nobody wants yields; else it waits, and unloading somebody now would be too early.
+    (3) A READY runner of its own key that does not cover it leaves first, whatever the bytes say.
+    (4) Everything there: it starts, unless (3) holds or what it takes is owed to an earlier load.
+    (5) Enough is coming: it waits for that.
+    (6) Idle victims suffice: they go.
+    (7) Idle victims and fences suffice: they go, and those are fenced, as a set.
+    (8) Not even that: it waits for runners that are still LOADING, or behind the earlier loads.
+
+    Args:
+        idle, busy: who may be unloaded, who may be fenced; without the runner of ``key``.
+        yielding: a runner that is LOADING for nobody.
+    """
+    if need_bytes > room.capacity_bytes:  # (1)
+        return Decision(never_fits=True)
+    if room.load_places <= 0:  # (2)
+        return Decision(victims=() if yielding is None else (yielding,), cause=Cause.LOAD_PLACE)
+    short = room.shortfall(need_bytes)
+    if key.holder is not None:  # (3)
+        return _make_room(short.less((key.holder,)), room, idle, busy, key)
+    if short.is_covered and not key.is_held and need_bytes <= room.free_bytes and room.free_places >= 1:  # (4)
+        return Decision(starts=True)
+    if short.is_covered:  # (5)
+        return Decision(
+            cause=_cause(Shortfall(need_bytes - room.free_bytes, 1 - room.free_places), room, key, is_making_room=True)
+        )
+    return _make_room(short, room, idle, busy, key)
+
+
+def _make_room(
+    short: Shortfall, room: Room, idle: Sequence[Candidate], busy: Sequence[Candidate], key: KeyHold
+) -> Decision:
+    """(6), (7), (8), beside the runner of the load's own key, which has to go in any case."""
+    victims = choose_idle(short, idle)  # (6)
+    fences = choose_fences(short.less(victims), busy)  # (7)
+    if not short.less(victims + fences).is_covered:  # (8)
+        victims, fences = (), ()
+    first = () if key.holder is None else (key.holder.runner,)
+    return Decision(
+        victims=(first if key.is_idle else ()) + tuple(victim.runner for victim in victims),
+        fences=(() if key.is_idle else first) + tuple(fence.runner for fence in fences),
+        cause=_cause(short, room, key, is_making_room=bool(victims + fences)),
+    )
+
+
+def _cause(short: Shortfall, room: Room, key: KeyHold, *, is_making_room: bool) -> Cause:
+    if key.is_held:
+        return Cause.KEY
+    if room.owed_places and not is_making_room:
+        return Cause.EARLIER_LOADS
+    return Cause.BYTES if short.short_bytes > 0 else Cause.RUNNER_PLACE

@@ -1,0 +1,151 @@
+"""Waiting loads are planned: started, given victims and fences, refused, or told what they wait for.
+
+Theory of operation. Whenever something came free or somebody's turn changed, every WAITING load is marked; a step
+plans at most `plans_per_step_max` of them, in order of birth, and the rest is due in the next step. Bytes and places
+are given in order of birth: what earlier loads need is subtracted before a later one is looked at, so a later one
+starts only when the earlier one's sums still hold.
+"""
+
+from statemachines.causes import Cause, Wait
+from statemachines.deadlines import DeadlineName
+from statemachines.drive import Driver
+from statemachines.effects import SpawnRunner
+from statemachines.eviction import Candidate
+from statemachines.failures import never_fits
+from statemachines.load import Load, LoadState, LoadTrigger
+from statemachines.placement import Decision, KeyHold, Room, decide
+from statemachines.runner import Runner, RunnerState, RunnerTrigger, Stage, is_idle
+from statemachines.step import Step
+from statemachines.threads import THREADS_WHILE_LOADING
+from statemachines.world import World
+
+
+class Planner:
+    """Plans the waiting loads of one world."""
+
+    def __init__(self, world: World, driver: Driver) -> None:
+        self._world = world
+        self._driver = driver
+
+    def plan(self, load: Load, step: Step) -> None:
+        """Plan one load.
+
+        (1) In its back-off: it waits for that, and nobody waits for it.
+        (2) A READY runner has come to cover it: SERVED.
+        (3) The READY runner of its key is fenced by another load: it waits until that one has left or is free again.
+        (4) Otherwise the placement decides.
+        """
+        if load.state is not LoadState.WAITING:
+            return
+        until = self._world.deadlines.due_at(DeadlineName.BACKOFF, load.id)
+        if until is not None:  # (1)
+            load.wait = Wait(Cause.BACKOFF, until=until)
+            return
+        if self._driver.serve_waiting_load(load, step):  # (2)
+            return
+        ready = self._world.ready.get(load.key)
+        if ready is not None and ready.fence is not None and ready.fence != load.id:  # (3)
+            load.wait = Wait(Cause.FENCE, (f"runner {ready.id}", f"load {ready.fence}"))
+            return
+        self._act(load, self._decide(load, ready), step)  # (4)
+
+    def _decide(self, load: Load, ready: Runner | None) -> Decision:
+        blocking = None if ready is None or ready.fence is not None else self._candidate(ready)
+        others = [runner for runner in self._world.runners.values() if runner is not ready]
+        return decide(
+            load.need.total_bytes,
+            self._room(load),
+            idle=[self._candidate(runner) for runner in others if _may_be_victim(runner)],
+            busy=[self._candidate(runner) for runner in others if _may_be_fenced(runner)],
+            key=KeyHold(
+                holder=blocking,
+                is_idle=ready is not None and is_idle(ready),
+                is_held=ready is not None,
+            ),
+            yielding=next((runner.id for runner in others if _is_loading_for_nobody(runner)), None),
+        )
+
+    def _candidate(self, runner: Runner) -> Candidate:
+        oldest = min((request.granted_at or 0 for request in runner.leases.values()), default=runner.born_at)
+        return Candidate(
+            runner.id,
+            self._world.ledger.held_by(runner.id),
+            oldest if runner.idle_since is None else runner.idle_since,
+            len(runner.waiters),
+        )
+
+    def _room(self, load: Load) -> Room:
+        world, ledger = self._world, self._world.ledger
+        leaving = [runner for runner in world.runners.values() if runner.is_leaving]
+        earlier = [other for other in world.waiting_loads() if other.id < load.id and self._is_in_line(other)]
+        reapable = (runner for runner in world.runners.values() if runner.stage is not Stage.UNREAPABLE)
+        return Room(
+            free_bytes=ledger.free_bytes,
+            free_places=world.limits.runners_max - len(world.runners),
+            coming_bytes=sum(ledger.held_by(runner.id) for runner in leaving),
+            coming_places=len(leaving),
+            owed_bytes=sum(other.need.total_bytes for other in earlier),
+            owed_places=len(earlier),
+            capacity_bytes=ledger.free_bytes + sum(ledger.held_by(runner.id) for runner in reapable),
+            load_places=world.limits.loads_parallel_max - sum(1 for _ in world.in_state(RunnerState.LOADING)),
+        )
+
+    def _is_in_line(self, load: Load) -> bool:
+        """A load in its back-off is owed nothing."""
+        return self._world.deadlines.due_at(DeadlineName.BACKOFF, load.id) is None
+
+    def _act(self, load: Load, decision: Decision, step: Step) -> None:
+        if decision.never_fits:
+            refusal = never_fits(load, self._room(load).capacity_bytes)
+            self._driver.fire_load(load, LoadTrigger.LOAD_REFUSED, step, refusal)
+            return
+        if decision.starts:
+            self._start(load, step)
+            return
+        for victim in decision.victims:
+            self._driver.fire_runner(self._world.runners[victim], RunnerTrigger.VICTIM_CHOSEN, step)
+        for fence in decision.fences:
+            self._driver.raise_fence(self._world.runners[fence], load, step)
+        if decision.cause is not None:
+            load.wait = Wait(decision.cause, self._holders(load, decision.cause))
+
+    def _start(self, load: Load, step: Step) -> None:
+        """Bytes first, then the process: a runner is born LOADING."""
+        world = self._world
+        runner = Runner(world.next_runner(), load, at=step.at, keep_alive_ns=self._keep_alive_ns())
+        world.runners[runner.id] = runner
+        world.ledger.reserve(runner.id, mapped_bytes=load.need.mapped_bytes, own_bytes=load.need.own_bytes)
+        world.threads.add(runner.id)
+        step.arm(DeadlineName.STALL, runner.id, world.limits.load_stall_ns)
+        self._driver.fire_load(load, LoadTrigger.STARTED, step, runner)
+        step.emit(SpawnRunner(runner.id, load.id, load.key, load.model, load.options, THREADS_WHILE_LOADING))
+
+    def _keep_alive_ns(self) -> int:
+        limits = self._world.limits
+        return min(limits.keep_alive_default_ns, limits.keep_alive_max_ns)
+
+    def _holders(self, load: Load, cause: Cause) -> tuple[str, ...]:
+        world = self._world
+        if cause is Cause.EARLIER_LOADS:
+            earlier = (other for other in world.waiting_loads() if other.id < load.id)
+            return tuple(f"load {other.id}" for other in earlier)
+        if cause is Cause.LOAD_PLACE:
+            return tuple(f"runner {runner.id}" for runner in world.in_state(RunnerState.LOADING))
+        if cause is Cause.KEY:
+            return tuple(f"runner {runner.id}" for runner in world.runners.values() if runner.key == load.key)
+        leaving = tuple(f"runner {runner.id}" for runner in world.runners.values() if runner.is_leaving)
+        return leaving or tuple(f"runner {runner.id}" for runner in world.in_state(RunnerState.LOADING))
+
+
+def _may_be_victim(runner: Runner) -> bool:
+    """READY and idle, or LOADING for nobody."""
+    return _is_loading_for_nobody(runner) or (runner.state is RunnerState.READY and is_idle(runner))
+
+
+def _is_loading_for_nobody(runner: Runner) -> bool:
+    return runner.state is RunnerState.LOADING and not runner.load.claimants
+
+
+def _may_be_fenced(runner: Runner) -> bool:
+    """READY, busy and not fenced already."""
+    return runner.state is RunnerState.READY and runner.fence is None and not is_idle(runner)
