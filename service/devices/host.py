@@ -1,0 +1,140 @@
+"""Host memory: what there is, and what can be had without swapping.
+
+Three authorities may have a say, and the smallest word counts: the machine (``MemTotal``, ``MemAvailable``) and every
+memory cgroup above this process, version 1 or 2. A cgroup counts page cache as used although the kernel gives it back
+on demand, so its inactive file pages count as free. Parsing is pure; only `HostMemory` reads files.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import psutil
+
+from statemachines.errors import DeviceError
+from statemachines.events import DeviceSample
+from statemachines.units import HOST, KIB
+
+
+class Figure(NamedTuple):
+    """What one authority says [bytes]."""
+
+    total_bytes: int
+    free_bytes: int
+    source: str
+
+
+class CgroupFiles(NamedTuple):
+    """How one version of cgroups names what we read."""
+
+    version: int
+    limit: str
+    usage: str
+    inactive: str
+
+
+V1 = CgroupFiles(1, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+V2 = CgroupFiles(2, "memory.max", "memory.current", "inactive_file")
+
+
+class HostMemory:
+    """The `Devices` port of a machine without accelerators: one sample, for the host.
+
+    Args:
+        proc, cgroups: where the kernel shows itself; other folders in tests.
+    """
+
+    def __init__(self, proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> None:
+        self._proc = proc
+        self._cgroups = cgroups
+
+    def sample(self) -> tuple[DeviceSample, ...]:
+        """Read now; blocks for some microseconds.
+
+        Raises:
+            DeviceError: the machine does not tell.
+        """
+        figure = tightest(self._figures())
+        return (DeviceSample(HOST, figure.total_bytes, figure.free_bytes, figure.source),)
+
+    def _figures(self) -> list[Figure]:
+        try:
+            if sys.platform == "linux":
+                return [parse_meminfo((self._proc / "meminfo").read_text()), *self._cgroup_figures()]
+            return [from_psutil()]
+        except (OSError, psutil.Error) as error:
+            raise DeviceError(f"host memory could not be read: {type(error).__name__}") from error
+
+    def _cgroup_figures(self) -> Iterator[Figure]:
+        """One per memory cgroup above this process that has a limit."""
+        try:
+            text = (self._proc / "self" / "cgroup").read_text()
+        except OSError:
+            return
+        for files, path in memory_cgroups(text):
+            yield from filter(None, (self._read_level(files, level) for level in levels(path)))
+
+    def _read_level(self, files: CgroupFiles, level: PurePosixPath) -> Figure | None:
+        """A container often sees the path but not the folder: a level that is not there limits nothing."""
+        root = self._cgroups / "memory" if files.version == V1.version else self._cgroups
+        folder = root / level
+        try:
+            texts = [(folder / name).read_text() for name in (files.limit, files.usage, "memory.stat")]
+            return parse_cgroup(files, level, *texts)
+        except (OSError, ValueError):
+            return None
+
+
+def tightest(figures: list[Figure]) -> Figure:
+    """The smallest total and the smallest free; the source is whoever says how little is free."""
+    total = min(figure.total_bytes for figure in figures)
+    least = min(figures, key=lambda figure: figure.free_bytes)
+    return Figure(total, max(0, min(least.free_bytes, total)), least.source)
+
+
+def parse_meminfo(text: str) -> Figure:
+    """``/proc/meminfo``.
+
+    Raises:
+        DeviceError: it lacks a line that every kernel since 3.14 has.
+    """
+    rows = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    try:
+        total, free = (int(rows[name].split()[0]) * KIB for name in ("MemTotal", "MemAvailable"))
+    except (KeyError, ValueError, IndexError):
+        raise DeviceError("/proc/meminfo names no MemTotal or no MemAvailable") from None
+    return Figure(total, free, "MemAvailable")
+
+
+def memory_cgroups(text: str) -> Iterator[tuple[CgroupFiles, PurePosixPath]]:
+    """The memory cgroups in ``/proc/self/cgroup``: ``id:controllers:path`` per line, ``0::path`` for version 2."""
+    for line in text.splitlines():
+        number, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            yield V1, PurePosixPath(path)
+        elif number == "0" and not controllers:
+            yield V2, PurePosixPath(path)
+
+
+def levels(path: PurePosixPath) -> Iterator[PurePosixPath]:
+    """The cgroup and all above it, relative to the root: a limit anywhere up the tree binds."""
+    inner = PurePosixPath(*(part for part in path.parts if part not in ("/", "..")))
+    yield inner
+    yield from inner.parents
+
+
+def parse_cgroup(files: CgroupFiles, level: PurePosixPath, limit: str, usage: str, stat: str) -> Figure | None:
+    """What one cgroup leaves, or None when it has no limit."""
+    if limit.strip() == "max":
+        return None
+    limit_bytes, usage_bytes = int(limit), int(usage)
+    rows = dict(line.split() for line in stat.splitlines())
+    free = limit_bytes - usage_bytes + int(rows.get(files.inactive, 0))
+    return Figure(limit_bytes, max(0, free), f"cgroup v{files.version} /{'' if str(level) == '.' else level}")
+
+
+def from_psutil() -> Figure:
+    """Where there is no ``/proc``: macOS."""
+    memory = psutil.virtual_memory()
+    return Figure(memory.total, memory.available, "psutil")

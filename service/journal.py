@@ -1,0 +1,106 @@
+"""What went in and what came out, newest last, so that "why did it do that?" has an answer.
+
+A ring in memory costs nothing to keep. It is written out when something happened that must not happen: an illegal
+event, a broken invariant. A dump never raises and never fills a disk: few files, used in turn, and standard error
+takes the last steps when not even a file can be had.
+"""
+
+import itertools
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+
+from service.ports import Clock
+from statemachines.effects import AnyEffect
+from statemachines.events import AnyEvent
+from statemachines.limits import Limits
+
+RING_STEPS = 10_000
+DUMP_FILES = 8
+TAIL_STEPS = 50
+"""Steps that go to standard error when no file can be written [count]."""
+
+
+class JournalHeader(msgspec.Struct, frozen=True):
+    """First line of a dump: without version and limits a replay means nothing."""
+
+    version: str
+    limits: Limits
+    why: str
+    dumped_at: int
+    dumped_wall_ns: int
+    steps_written: int
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One event and what the core answered."""
+
+    event: AnyEvent
+    effects: tuple[AnyEffect, ...]
+
+
+class RingJournal:
+    """Keeps the last `RING_STEPS` steps; `dump` writes them as JSON lines into ``folder``."""
+
+    def __init__(
+        self, *, version: str, limits: Limits, clock: Clock, folder: Path | None, steps_max: int = RING_STEPS
+    ) -> None:
+        self._version = version
+        self._limits = limits
+        self._clock = clock
+        self._folder = folder
+        self._ring: deque[Step] = deque(maxlen=steps_max)
+        self._written = 0
+        self._turns = itertools.cycle(range(1, DUMP_FILES + 1))
+
+    def write(self, event: AnyEvent, effects: tuple[AnyEffect, ...]) -> None:
+        self._ring.append(Step(event, effects))
+        self._written += 1
+
+    def steps(self) -> tuple[Step, ...]:
+        """What the ring holds, oldest first."""
+        return tuple(self._ring)
+
+    def dump(self, why: str) -> None:
+        try:
+            self._dump_to_file(why)
+        except OSError:
+            # A full disk must not hide the cause, nor end a service that could go on.
+            _write_all(sys.stderr, self._lines(why, tuple(self._ring)[-TAIL_STEPS:]))
+
+    def _dump_to_file(self, why: str) -> None:
+        if self._folder is None:
+            raise FileNotFoundError("no folder for journals")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"journal-{next(self._turns)}.jsonl"
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(self._lines(why, self._ring))
+
+    def _lines(self, why: str, steps: Iterable[Step]) -> Iterator[str]:
+        yield _line(self._header(why))
+        yield from map(_line, steps)
+
+    def _header(self, why: str) -> JournalHeader:
+        now, wall = self._clock.now_ns(), self._clock.wall_ns()
+        return JournalHeader(self._version, self._limits, why, now, wall, self._written)
+
+
+def read_dump(path: Path) -> tuple[JournalHeader, tuple[Step, ...]]:
+    """The header and the steps of a dumped journal; the counterpart of `RingJournal.dump`."""
+    header, *steps = path.read_bytes().splitlines()
+    return msgspec.json.decode(header, type=JournalHeader), tuple(msgspec.json.decode(s, type=Step) for s in steps)
+
+
+def _line(item: msgspec.Struct) -> str:
+    return msgspec.json.encode(item).decode() + "\n"
+
+
+def _write_all(file: TextIO, lines: Iterable[str]) -> None:
+    try:
+        file.writelines(lines)
+    except (OSError, ValueError):
+        return  # Standard error is closed or full as well: there is nobody left to tell.

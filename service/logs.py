@@ -1,0 +1,119 @@
+"""Log lines: for a person on a terminal, or one JSON object per line; always on standard error.
+
+Honest levels: an *error* is something that an operator has to act on, a *warning* something that will hurt if it goes
+on, *info* what an operator wants to see on a quiet day, *debug* the rest. A client that leaves, a late event and
+"nothing to unload" are none of the first three. Writing a line never ends the service: with a full disk or a closed
+standard error there is nobody to tell, and requests still want answers.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+import msgspec
+import structlog
+from structlog.typing import FilteringBoundLogger, Processor
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class DeafWriter:
+    """A text stream whose failures are nobody's business."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except (OSError, ValueError):
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            return
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+
+def make_log(*, log_format: str, level: str, stream: TextIO | None = None) -> FilteringBoundLogger:
+    """The service's logger; everything of ours logs through it or through what it was bound to.
+
+    Args:
+        log_format: ``human``, ``json``, or ``auto``: human on a terminal.
+        stream: standard error unless a test wants to read along.
+    """
+    out = stream if stream is not None else sys.stderr
+    is_json = log_format == "json" or (log_format == "auto" and not out.isatty())
+    log: FilteringBoundLogger = structlog.wrap_logger(
+        structlog.WriteLogger(DeafWriter(out)),  # type: ignore[arg-type]  # a TextIO as far as it is used
+        processors=_processors(is_json=is_json, colors=out.isatty()),
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        cache_logger_on_first_use=True,
+    )
+    return log
+
+
+def _processors(*, is_json: bool, colors: bool) -> list[Processor]:
+    shared: list[Processor] = [structlog.processors.add_log_level, structlog.processors.format_exc_info]
+    if is_json:
+        stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+        return [*shared, stamp, structlog.processors.JSONRenderer(serializer=_to_json)]
+    stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
+    return [*shared, stamp, structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0)]
+
+
+def _to_json(event: object, **_: object) -> str:
+    return msgspec.json.encode(event, enc_hook=str).decode()
+
+
+class ForeignLines(logging.Handler):
+    """Brings the lines of libraries (the HTTP server) into our log, at their own level."""
+
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            text = f"{text}: {record.exc_info[1]!r}"
+        self._log.log(record.levelno, text, source=record.name)
+
+
+def foreign_logger(name: str, log: FilteringBoundLogger) -> logging.Logger:
+    """A standard library logger of this name that speaks through ``log`` only."""
+    logger = logging.getLogger(name)
+    logger.handlers = [ForeignLines(log)]
+    logger.propagate = False
+    return logger
+
+
+class NativeLine(msgspec.Struct, frozen=True):
+    """What a runner prints: a line of its own log, or whatever the engine wrote."""
+
+    text: str
+    level: str = "debug"
+
+
+def parse_native(line: str) -> NativeLine:
+    """A JSON object of `NativeLine`'s shape, or plain text, which counts as debug."""
+    try:
+        return msgspec.json.decode(line, type=NativeLine)
+    except msgspec.DecodeError:
+        return NativeLine(line)
+
+
+def say_native(say: Callable[..., None], line: str) -> None:
+    """Native output at debug; what the engine calls a warning or an error at warning: the typed error comes later.
+
+    Args:
+        say: writes a line at a level, such as `service.runner_record.RunnerRecord.say`.
+    """
+    native = parse_native(line.rstrip())
+    is_bad = native.level in ("warning", "warn", "error")
+    say("warning" if is_bad else "debug", "engine says", text=native.text)

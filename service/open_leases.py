@@ -1,0 +1,96 @@
+"""The leases that are open on one runner, and the one place where each of them ends.
+
+Theory of operation. The core's grant opens a lease; the handler asks (`ask`); it ends by the runner's word, here (when
+it was cancelled before anything was asked, so that the runner never knew of it), or with the runner. Each end posts
+one `LeaseEnded` and closes one stream. What comes for a lease that is over is late and is dropped.
+"""
+
+from collections.abc import Callable
+
+from service.ports import Clock
+from service.reactor import Post
+from service.runner_record import RunnerRecord
+from service.streams import LeaseStream
+from statemachines import events
+from statemachines.events import LeaseOutcome
+from statemachines.units import LeaseId
+from statemachines.wire.messages import Cancel, Delta, EndReason, Generate, LeaseEnded, ToRunner
+
+
+class OpenLeases:
+    """Leases of one incarnation.
+
+    Args:
+        send: puts a message on its way to the runner.
+    """
+
+    def __init__(
+        self, record: RunnerRecord, *, post: Post, send: Callable[[ToRunner], None], clock: Clock, stall_ns: int
+    ) -> None:
+        self._record = record
+        self._post = post
+        self._send = send
+        self._clock = clock
+        self._stall_ns = stall_ns
+        self._streams: dict[LeaseId, LeaseStream] = {}
+        self._asked: set[LeaseId] = set()
+        self._is_closed = False
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def open(self, lease: LeaseId) -> LeaseStream:
+        """A stream for a lease that the core has granted. On a runner that is gone it is lost from the start."""
+        stream = LeaseStream(lease, clock=self._clock, stall_ns=self._stall_ns, on_stall=self._cut_off)
+        self._streams[lease] = stream
+        if self._is_closed:
+            self._end(lease, LeaseOutcome.CRASHED)
+        return stream
+
+    def ask(self, generate: Generate) -> None:
+        """Send the question; a lease that is over has nobody to ask.
+
+        Raises:
+            LocalWireError: it is too large for the link.
+        """
+        if generate.lease in self._streams:
+            self._send(generate)
+            self._asked.add(generate.lease)
+
+    def cancel(self, lease: LeaseId) -> None:
+        """End it early: by the runner, or here when the runner does not know of it."""
+        if lease in self._asked:
+            self._send(Cancel(lease))
+        elif lease in self._streams:
+            self._end(lease, LeaseOutcome.CANCELLED)
+
+    def feed(self, delta: Delta) -> None:
+        stream = self._streams.get(delta.lease)
+        if stream is not None:
+            stream.feed(delta)
+
+    def hear_end(self, ended: LeaseEnded) -> None:
+        """The runner's last word about a lease, or its answer to a Cancel that crossed it."""
+        if ended.lease not in self._streams:
+            self._record.say("debug", "a lease ended twice", lease=ended.lease)
+        elif ended.reason is EndReason.CANCELLED:
+            self._end(ended.lease, LeaseOutcome.CANCELLED)
+        else:
+            self._streams[ended.lease].end(ended)
+            self._end(ended.lease, LeaseOutcome.FINISHED)
+
+    def lose_all(self) -> None:
+        """The runner says no more. Leases that the core still grants on it are lost as they come."""
+        self._is_closed = True
+        for lease in tuple(self._streams):
+            self._end(lease, LeaseOutcome.CRASHED)
+
+    def _end(self, lease: LeaseId, outcome: LeaseOutcome) -> None:
+        stream = self._streams.pop(lease)
+        self._asked.discard(lease)
+        stream.lose()
+        self._post(events.LeaseEnded(runner=self._record.runner, lease=lease, outcome=outcome, sent=stream.sent))
+
+    def _cut_off(self, lease: LeaseId) -> None:
+        self._record.say("info", "a client reads nothing, its answer is cancelled", lease=lease)
+        self.cancel(lease)

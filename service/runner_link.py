@@ -1,0 +1,67 @@
+"""The service's end of the link to one runner: messages out without waiting, messages in as they come.
+
+Sending never waits, because the executor sends and the reactor must not be held up by a runner that does not read.
+What is on its way is bounded all the same: one `Generate` and one `Cancel` per lease, one `SetThreads` per decision.
+Which message may come when is `statemachines.wire.link`'s to know.
+"""
+
+from collections import deque
+
+import trio
+
+from service.ports import ByteLink
+from statemachines.wire.link import Task, service_link
+from statemachines.wire.messages import ToRunner, ToService
+
+_BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError)
+
+
+class RunnerLink:
+    """Turns messages into bytes and back on one `ByteLink`."""
+
+    def __init__(self, link: ByteLink, task: Task) -> None:
+        self._link = link
+        self._state = service_link(task)
+        self._outgoing: deque[bytes] = deque()
+        self._bell = trio.Event()
+
+    def send(self, message: ToRunner) -> bool:
+        """Put a message on its way; False when it is too late for it: the runner is stopping or gone.
+
+        Raises:
+            LocalWireError: it cannot be packed or is too large.
+        """
+        if not self._state.may_send(message):
+            return False
+        self._outgoing.append(self._state.send(message))
+        self._bell.set()
+        return True
+
+    async def pump(self) -> None:
+        """Write what is to be written until cancelled. A link that breaks is the reader's to tell."""
+        try:
+            while True:
+                await self._bell.wait()
+                await self._write_all()
+        except _BROKEN:
+            return
+
+    async def _write_all(self) -> None:
+        while self._outgoing:
+            await self._link.send(self._outgoing.popleft())
+        self._bell = trio.Event()
+
+    async def receive(self) -> list[ToService] | None:
+        """What came with the next piece of bytes, perhaps nothing yet; None at the end.
+
+        Raises:
+            RemoteWireError: the runner broke the protocol, or was cut off in the middle of a message.
+        """
+        try:
+            data = await self._link.receive()
+        except _BROKEN:
+            data = b""
+        if data:
+            return self._state.receive(data)
+        self._state.receive_eof()
+        return None

@@ -1,0 +1,21 @@
+"""Devices whose figures a test sets, and which fail when it says so."""
+
+from statemachines.errors import DeviceError
+from statemachines.events import DeviceSample
+from statemachines.units import GIB, HOST
+
+
+class FixedDevices:
+    """One host with memory enough, until told otherwise."""
+
+    def __init__(self, total_bytes: int = 16 * GIB, free_bytes: int = 12 * GIB) -> None:
+        self.total_bytes = total_bytes
+        self.free_bytes = free_bytes
+        self.fault: str | None = None
+        self.readings = 0
+
+    def sample(self) -> tuple[DeviceSample, ...]:
+        self.readings += 1
+        if self.fault is not None:
+            raise DeviceError(self.fault)
+        return (DeviceSample(HOST, self.total_bytes, self.free_bytes, "fake"),)

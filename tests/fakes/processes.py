@@ -1,0 +1,165 @@
+"""Runner processes that are scripts of a test: what they say and when they end is the test's to choose.
+
+`FakeProcesses` is a `Processes` port. Each spawned `FakeProcess` has a link whose other end is in the test's hands:
+`say` lets the runner speak, `heard` shows what the service told it. The real protocol state of the runner's side runs
+along, so that a test cannot say what no runner would.
+"""
+
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import trio
+
+from service.ports import unheard
+from statemachines.events import Exit
+from statemachines.wire.link import Task, runner_link
+from statemachines.wire.messages import PROTOCOL_VERSION, Hello, ToRunner, ToService
+
+
+class FakeLink:
+    """Bytes in two queues. `break_now` is what an abrupt end looks like."""
+
+    def __init__(self) -> None:
+        self.to_service: deque[bytes] = deque()
+        self.to_runner: deque[bytes] = deque()
+        self.is_closed = False
+        self._spoken = trio.Event()
+        self.written = trio.Event()
+
+    async def send(self, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.is_closed:
+            raise trio.BrokenResourceError
+        self.to_runner.append(data)
+        self.written.set()
+
+    async def receive(self) -> bytes:
+        while not self.to_service:
+            if self.is_closed:
+                return b""
+            self._spoken = trio.Event()
+            await self._spoken.wait()
+        await trio.lowlevel.checkpoint()
+        return self.to_service.popleft()
+
+    async def aclose(self) -> None:
+        self.close()
+
+    def put(self, data: bytes) -> None:
+        self.to_service.append(data)
+        self._spoken.set()
+
+    def close(self) -> None:
+        self.is_closed = True
+        self._spoken.set()
+
+
+class FakeProcess:
+    """A runner in a test's hands.
+
+    Attributes:
+        obeys_term: SIGTERM ends it at once.
+        obeys_kill: so does SIGKILL; False is a process that hangs in the kernel.
+        signals: what it was sent, in order.
+    """
+
+    def __init__(self, pid: int, on_line: Callable[[str], None]) -> None:
+        self.pid = pid
+        self.link = FakeLink()
+        self.on_line = on_line
+        self.signals: list[str] = []
+        self.obeys_term = True
+        self.obeys_kill = True
+        self._state = runner_link(Task.SERVE)
+        self._exit: Exit | None = None
+        self._gone = trio.Event()
+        self._inbox: deque[ToRunner] = deque()
+
+    # The port
+
+    def terminate(self) -> None:
+        self.signals.append("term")
+        if self.obeys_term:
+            self.exit(-15)
+
+    def kill(self) -> None:
+        self.signals.append("kill")
+        if self.obeys_kill:
+            self.exit(-9)
+
+    async def wait(self) -> Exit:
+        await self._gone.wait()
+        assert self._exit is not None
+        return self._exit
+
+    # The test's side
+
+    def say(self, *messages: ToService) -> None:
+        """Speak as a runner does, in turn."""
+        for message in messages:
+            self.link.put(self._state.send(message))
+
+    def say_bytes(self, data: bytes) -> None:
+        """Speak as no runner should."""
+        self.link.put(data)
+
+    def greet(self) -> None:
+        self.say(Hello(PROTOCOL_VERSION, "test", self.pid, "fake engine 1"))
+
+    async def hear(self) -> ToRunner:
+        """The next message from the service."""
+        while not self._inbox:
+            while not self.link.to_runner:
+                self.link.written = trio.Event()
+                await self.link.written.wait()
+            self._inbox.extend(self._state.receive(self.link.to_runner.popleft()))
+        return self._inbox.popleft()
+
+    def close_link(self) -> None:
+        """The link ends while the process goes on."""
+        self.link.close()
+
+    def exit(self, status: int = 0, *, was_out_of_memory: bool = False, leaves_link_open: bool = False) -> None:
+        """End; the system closes the link, unless a stranger holds its other end."""
+        if self._exit is None:
+            self._exit = Exit(status, was_out_of_memory, "last words")
+            self._gone.set()
+            if not leaves_link_open:
+                self.link.close()
+
+
+class FakeProcesses:
+    """Spawns `FakeProcess`es; a test gets hold of them with `spawned`.
+
+    Attributes:
+        fault: raised by the next spawns.
+        gate: holds spawns back until it is set.
+    """
+
+    def __init__(self) -> None:
+        self.fault: OSError | None = None
+        self.gate = trio.Event()
+        self.gate.set()
+        self.all: list[FakeProcess] = []
+        self._send, self._receive = trio.open_memory_channel[FakeProcess](100)
+
+    @asynccontextmanager
+    async def spawn(
+        self, task: str, *, memory_bytes: int | None = None, on_line: Callable[[str], None] = unheard
+    ) -> AsyncIterator[FakeProcess]:
+        await self.gate.wait()
+        if self.fault is not None:
+            raise self.fault
+        process = FakeProcess(os.getpid() + len(self.all) + 1, on_line)
+        self.all.append(process)
+        self._send.send_nowait(process)
+        try:
+            yield process
+        finally:
+            process.exit(-9)
+
+    async def spawned(self) -> FakeProcess:
+        """The next process that was started."""
+        return await self._receive.receive()
