@@ -6,12 +6,12 @@ only place where it says so; the words that go to the service name no path and q
 """
 
 import os
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
 from runner.llama import grid, library
+from runner.llama.failure import LoadError, classify
 from runner.llama.log import EngineLog
 from runner.llama.report import parse_offloaded, parse_report
 from runner.llama.template import ChatTemplate
@@ -21,20 +21,7 @@ from statemachines.wire.messages import Load
 SLOTS_MAX = 1
 """Continuous batching comes later; a larger setting is refused by name."""
 
-_OUT_OF_MEMORY = re.compile(
-    r"cannot allocate memory|unable to allocate|failed to allocate|bad_alloc|out of memory|not enough memory", re.I
-)
-_UNSUPPORTED = re.compile(r"unknown model architecture|unknown pre-tokenizer type|unknown tokenizer", re.I)
-
 _ALL_LAYERS = -1
-
-
-class LoadError(Exception):
-    """The load failed: the kind says whether another try can help, the message what happened."""
-
-    def __init__(self, kind: LoadFailure, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 class LoadAborted(Exception):
@@ -126,7 +113,7 @@ def _load_model(request: Load, log: EngineLog, on_progress: Callable[[float], bo
         return model
     if aborted:
         raise LoadAborted
-    raise classify(log.kept_texts(), LoadFailure.BAD_FILE)
+    raise classify(log.kept_texts("error"), LoadFailure.BAD_FILE)
 
 
 def _layers_to_offload(options: LoadOptions) -> int:
@@ -155,7 +142,7 @@ def _with_context(request: Load, model: library.Model, log: EngineLog) -> Loaded
         threads=request.threads,
     )
     if context is None:
-        raise classify(log.kept_texts(), LoadFailure.ENGINE)
+        raise classify(log.kept_texts("error"), LoadFailure.ENGINE)
     texts = log.kept_texts()
     facts = loaded_facts(options, parse_offloaded(texts))
     return Loaded(model, context, _template(model), facts, parse_report(texts), chunk)
@@ -177,24 +164,3 @@ def loaded_facts(options: LoadOptions, gpu_layers: int) -> LoadedFacts:
 def _template(model: library.Model) -> ChatTemplate:
     words = model.vocabulary
     return ChatTemplate(model.chat_template, bos=words.text(words.bos), eos=words.text(words.eos))
-
-
-def classify(texts: Iterable[str], otherwise: LoadFailure) -> LoadError:
-    """What the engine's log says of a failed load; `otherwise` when it says nothing that we know."""
-    log = "\n".join(texts)
-    kind = otherwise
-    if _OUT_OF_MEMORY.search(log):
-        kind = LoadFailure.OUT_OF_MEMORY
-    elif _UNSUPPORTED.search(log):
-        kind = LoadFailure.UNSUPPORTED
-    return LoadError(kind, _MESSAGES[kind])
-
-
-_MESSAGES = {
-    LoadFailure.OUT_OF_MEMORY: "the engine could not allocate the memory that the model needs; "
-    "ask for a smaller context, free some memory, or use a smaller model",
-    LoadFailure.UNSUPPORTED: "this engine does not know the model's architecture or tokenizer; "
-    "use a newer engine or another model",
-    LoadFailure.BAD_FILE: "the engine rejected the model file as damaged or incomplete; get the file again",
-    LoadFailure.ENGINE: "the engine could not set up a context for the model; the server's log has its reason",
-}

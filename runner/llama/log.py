@@ -60,8 +60,9 @@ class EngineLog:
         self._kept.append(line)
         self._write(line)
 
-    def kept_texts(self) -> tuple[str, ...]:
-        return tuple(line.text for line in self._kept)
+    def kept_texts(self, level: str | None = None) -> tuple[str, ...]:
+        """What was logged since `forget`, at one level or at all."""
+        return tuple(line.text for line in self._kept if level in (None, line.level))
 
     def forget(self) -> None:
         """Drop what was kept: a load is over."""

@@ -46,6 +46,6 @@ def _add_choice(chain: SamplerChain, wanted: Sampling) -> None:
 
 def accept_prompt(chain: SamplerChain, wanted: Sampling, tokens: Sequence[int]) -> None:
     """Let the penalties look back into the prompt, as llama.cpp's own server does."""
-    last = len(tokens) if wanted.repeat_last_n < 0 else wanted.repeat_last_n
-    for token in tokens[len(tokens) - min(last, len(tokens)) :]:
+    last = len(tokens) if wanted.repeat_last_n < 0 else min(wanted.repeat_last_n, len(tokens))
+    for token in tokens[len(tokens) - last :]:
         chain.accept(token)

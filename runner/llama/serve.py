@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from runner.llama import library
 from runner.llama.beats import LoadProgress
+from runner.llama.failure import LoadError
 from runner.llama.gate import pass_gate
-from runner.llama.load import LoadAborted, Loaded, LoadError, load
+from runner.llama.load import LoadAborted, Loaded, load
 from runner.llama.log import EngineLog
 from runner.llama.steps import StepLoop
 from statemachines.errors import RemoteWireError

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 import jinja2
 import jinja2.ext
@@ -25,7 +25,7 @@ from statemachines.wire.messages import ChatMessage
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
-    "<|im_start|>assistant\n"
+    "{{ '<|im_start|>assistant\n' }}"  # as an expression: Jinja drops a newline at the end of a template
 )
 """For a file without a template; llama.cpp falls back on the same form (ChatML)."""
 
@@ -135,7 +135,7 @@ class Environment(ImmutableSandboxedEnvironment):
 class GenerationTag(jinja2.ext.Extension):
     """``{% generation %}`` marks what a trainer learns from; for rendering its body counts as if unmarked."""
 
-    tags: ClassVar[set[str]] = {"generation"}
+    tags = {"generation"}  # noqa: RUF012 - declared like this by the base class
 
     def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
         next(parser.stream)

@@ -1,0 +1,47 @@
+import resource
+import signal
+import sys
+
+import pytest
+
+from runner.llama.bounds import OutOfBounds, run_bounded
+from statemachines.units import GIB, MIB
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def spin_and_swallow() -> None:
+    while True:
+        try:
+            spin()
+        except Exception:
+            continue
+
+
+@pytest.mark.parametrize("code", [spin, spin_and_swallow])
+def test_a_loop_ends_at_the_limit_of_processor_time(code: object) -> None:
+    with pytest.raises(OutOfBounds, match="time"):
+        run_bounded(code, cpu_s=0.02, memory_bytes=GIB)  # type: ignore[arg-type]  # either function fits
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts private mappings as data")
+def test_a_large_allocation_fails_at_the_limit_of_memory() -> None:
+    with pytest.raises(OutOfBounds, match="memory"):
+        run_bounded(lambda: bytearray(512 * MIB), cpu_s=10, memory_bytes=64 * MIB)
+
+
+def test_limits_are_gone_afterwards() -> None:
+    before = resource.getrlimit(resource.RLIMIT_DATA), signal.getsignal(signal.SIGPROF)
+    assert run_bounded(lambda: 42, cpu_s=10, memory_bytes=64 * MIB) == 42
+    with pytest.raises(OutOfBounds):
+        run_bounded(spin, cpu_s=0.02, memory_bytes=64 * MIB)
+    assert (resource.getrlimit(resource.RLIMIT_DATA), signal.getsignal(signal.SIGPROF)) == before
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+
+
+def test_other_errors_pass_through() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_bounded(lambda: 1 // 0, cpu_s=10, memory_bytes=64 * MIB)
