@@ -1,0 +1,56 @@
+"""The sources as syntax trees: what a module imports, names and calls."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.checkout import ROOT
+
+PRODUCT = ("service", "statemachines", "runner")
+
+
+def modules(*folders: str, root: Path = ROOT) -> Iterator[tuple[str, ast.Module]]:
+    """Every module below `folders`: its path from the root, and its tree."""
+    for folder in folders:
+        for path in sorted((root / folder).rglob("*.py")):
+            yield path.relative_to(root).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """Full names of what a module imports, at the top or anywhere else."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def dotted(tree: ast.Module) -> Iterator[str]:
+    """Every `a.b` that a module mentions, its imports included."""
+    yield from imports(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            yield f"{node.value.id}.{node.attr}"
+
+
+def calls(tree: ast.Module) -> Iterator[str]:
+    """Names of the plain functions that a module calls."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield node.func.id
+
+
+def words(tree: ast.Module) -> Iterator[str]:
+    """Every name and string constant, wherever it stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def arguments(tree: ast.Module) -> Iterator[ast.arg]:
+    """Arguments of every function: for a test, the fixtures that it asks for."""
+    return (node for node in ast.walk(tree) if isinstance(node, ast.arg))
