@@ -1,0 +1,72 @@
+"""What happens to every request before its handler: the Host guard, then CORS."""
+
+from dataclasses import dataclass
+
+from quart import Response
+from quart import request as current_request
+from werkzeug.exceptions import MethodNotAllowed
+
+from service.http import guard
+from service.http.cors import Origins, is_same_origin
+from service.http.replies import BARE_TEXT, reply
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The rules for who may ask.
+
+    Attributes:
+        is_guarded: the listener is a loopback address, so ``Host`` must name this machine.
+        machine_name: by which it may be named.
+        with_head: routes that answer HEAD as well as GET.
+    """
+
+    origins: Origins
+    is_guarded: bool
+    machine_name: str
+    with_head: frozenset[str]
+
+    def judge(self) -> Response | None:
+        """Answer a request that must not or need not reach its handler.
+
+        (1) A hostile Host: 403. (2) A hostile Origin: 403. (3) A preflight: 204. (4) OPTIONS from no page at all
+        to a name of this machine: 204. (5) HEAD where only GET is known: 405.
+        """
+        host, method = current_request.headers.get("Host", ""), current_request.method
+        if self.is_guarded and not self._may_name(host):  # (1)
+            return _empty(403)
+        origin = self._foreign_origin(host)
+        if origin and not self.origins.allow(origin):  # (2)
+            return _empty(403)
+        if origin and method == "OPTIONS":  # (3)
+            return reply(b"", 204, BARE_TEXT, self.origins.preflight_headers(origin))
+        if method == "OPTIONS" and self.is_guarded and self._is_name(host):  # (4)
+            return _empty(204)
+        if method == "HEAD" and current_request.endpoint not in self.with_head and current_request.url_rule:  # (5)
+            raise MethodNotAllowed(sorted((current_request.url_rule.methods or set()) - {"HEAD"}))
+        return None
+
+    def headers(self) -> dict[str, str]:
+        """The CORS headers of the answer to the current request."""
+        origin = self._foreign_origin(current_request.headers.get("Host", ""))
+        return self.origins.headers(origin) if origin and self.origins.allow(origin) else {}
+
+    def _foreign_origin(self, host: str) -> str:
+        origin = str(current_request.headers.get("Origin", ""))
+        return "" if is_same_origin(origin, host) else origin
+
+    def _is_name(self, authority: str) -> bool:
+        host = guard.host_of(authority)
+        return host is not None and guard.is_allowed_name(host, self.machine_name)
+
+    def _may_name(self, authority: str) -> bool:
+        host = guard.host_of(authority)
+        if host is None:
+            return False
+        return guard.is_allowed_name(host, self.machine_name) or guard.is_allowed_address(
+            host, guard.interface_addresses
+        )
+
+
+def _empty(status: int) -> Response:
+    return reply(b"", status, BARE_TEXT)

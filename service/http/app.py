@@ -1,0 +1,146 @@
+"""The HTTP application and the settings of the server that carries it."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, cast
+
+import structlog
+from hypercorn.config import Config
+from quart import Quart, Response, g
+from quart import request as current_request
+from structlog.typing import FilteringBoundLogger
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.routing import MapAdapter, RequestRedirect
+
+from service.config import Settings
+from service.front import Front
+from service.http import guard
+from service.http.admission import Admission
+from service.http.cors import Origins
+from service.http.exchange import App, Exchange, Now, StackedRequest
+from service.http.failures import answer_to
+from service.http.replies import BARE_TEXT, reply
+from service.http.routes import ROUTES, WITH_HEAD, Handler
+
+SERVER = f"roundhouse/{version('roundhouse')}"
+"""What the ``Server`` header says; the CLI knows us by it."""
+
+
+class ServerConfig(Config):
+    """Hypercorn's settings, with our name on every answer, also on those that the HTTP parser gives."""
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        return [*super().response_headers(protocol), (b"server", SERVER.encode())]
+
+
+def hypercorn_config(settings: Settings) -> Config:
+    """How hypercorn should carry the app; the caller binds it."""
+    config = ServerConfig()
+    config.include_server_header = False  # its own
+    config.accesslog = None
+    config.errorlog = None
+    config.server_names = []  # the Host guard is ours
+    config.bind = [f"{settings.host}:{settings.port}"]
+    return config
+
+
+def create_app(
+    front: Front,
+    *,
+    now_ns: Now = time.monotonic_ns,
+    wall_ns: Now = time.time_ns,
+    log: FilteringBoundLogger | None = None,
+) -> Quart:
+    """The application over ``front``.
+
+    Nothing of it lives in the framework's nursery: a request is its connection's task and ends with it.
+    """
+    app = App("service.http", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = front.settings.body_bytes_max
+    app.config["RESPONSE_TIMEOUT"] = None  # it would cut streams, and open a cancel scope across a lease's
+    app.url_map.merge_slashes = False
+    for route in ROUTES:
+        app.add_url_rule(
+            route.path,
+            endpoint=route.path,
+            view_func=_view(route.handler),
+            methods=list(route.methods),
+            provide_automatic_options=False,
+        )
+    _install(app, _Making(front, now_ns, wall_ns, log or structlog.get_logger()))
+    return app
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """Makes the `Exchange` of each request."""
+
+    front: Front
+    now_ns: Now
+    wall_ns: Now
+    log: FilteringBoundLogger
+
+    def exchange(self) -> Exchange:
+        request = self.front.next_request()
+        return Exchange(
+            front=self.front,
+            request=request,
+            label=self.front.request_label(request),
+            stack=cast(StackedRequest, current_request).exit_stack,
+            now_ns=self.now_ns,
+            wall_ns=self.wall_ns,
+            started_ns=self.now_ns(),
+            log=self.log,
+        )
+
+
+def _install(app: App, making: _Making) -> None:
+    """What surrounds every handler: admission before, errors and headers after."""
+    settings = making.front.settings
+    admission = Admission(Origins(settings.origins), guard.is_loopback(settings.host), guard.machine_name(), WITH_HEAD)
+
+    async def before() -> Response | None:
+        g.exchange = making.exchange()
+        return admission.judge()
+
+    async def after(response: Response) -> Response:
+        response.headers["X-Request-Id"] = g.exchange.label
+        response.headers.update(admission.headers())
+        return response
+
+    async def failed(error: Exception) -> Response:
+        target = _slash_redirect(app) if isinstance(error, NotFound) else None
+        return target or answer_to(
+            error, label=g.exchange.label, body_bytes_max=settings.body_bytes_max, log=making.log
+        )
+
+    app.before_request(before)
+    app.after_request(after)
+    app.register_error_handler(Exception, failed)
+
+
+def _view(handler: Handler) -> Callable[..., Awaitable[Response]]:
+    async def view(**arguments: Any) -> Response:
+        return await handler(g.exchange, **arguments)
+
+    return view
+
+
+def _slash_redirect(app: App) -> Response | None:
+    """To the same path without its trailing slash, where that is a route of the method: 301 for GET, else 307."""
+    path, query = current_request.path, current_request.query_string.decode("latin-1")
+    if not path.endswith("/") or path == "/":
+        return None
+    if not _is_route(app.url_map.bind("", default_method=current_request.method), path[:-1]):
+        return None
+    target = path[:-1] + (f"?{query}" if query else "")
+    return reply(b"", 301 if current_request.method == "GET" else 307, BARE_TEXT, {"Location": target})
+
+
+def _is_route(adapter: MapAdapter, path: str) -> bool:
+    try:
+        return bool(adapter.match(path))
+    except (NotFound, MethodNotAllowed, RequestRedirect):
+        return False

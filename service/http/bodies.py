@@ -1,0 +1,71 @@
+"""Request bodies: JSON to typed structs.
+
+Names match whatever their case, ``null`` is the same as leaving a field out, unknown names are ignored: that is what
+clients of these APIs have been able to rely on. A wrong type is an error with the field's place in it.
+"""
+
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from service.http.errors import ApiError
+
+T = TypeVar("T")
+
+
+def parse_object(raw: bytes, *, empty_text: str = "missing request body") -> dict[str, Any]:
+    """The fields of a JSON object by lower-cased name; those that are ``null`` are left out.
+
+    Raises:
+        ApiError: 400, the body is empty, is not JSON, or is not an object.
+    """
+    if not raw or raw.isspace():
+        raise ApiError(400, empty_text)
+    try:
+        value = msgspec.json.decode(raw)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, f"invalid JSON in the request body: {_reason(error)}") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ApiError(400, "the request body must be a JSON object")
+    return folded(value)
+
+
+def folded(fields: dict[str, Any]) -> dict[str, Any]:
+    """``fields`` by lower-cased name, without nulls. Of two names that differ only by case the later one counts."""
+    return {name.lower(): value for name, value in fields.items() if value is not None}
+
+
+def typed(fields: dict[str, Any], kind: type[T]) -> T:
+    """``fields`` as a ``kind``.
+
+    Raises:
+        ApiError: 400, a field has the wrong type.
+    """
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        raise ApiError(400, f"invalid request: {error}") from None
+
+
+def folded_messages(fields: dict[str, Any]) -> dict[str, Any]:
+    """``fields`` with the names inside its ``messages`` folded too; a ``null`` turn is an empty one."""
+    turns = fields.get("messages")
+    if not isinstance(turns, list):
+        return fields
+    return {**fields, "messages": [_folded_turn(turn) for turn in turns]}
+
+
+def _folded_turn(turn: object) -> object:
+    if turn is None:
+        return {}
+    return folded(cast(dict[str, Any], turn)) if isinstance(turn, dict) else turn
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    return str(error)

@@ -1,0 +1,45 @@
+"""``GET /debug/state``: who waits for what, and who holds it. For operators on this machine only."""
+
+from typing import Any
+
+import msgspec
+from quart import Response
+from werkzeug.exceptions import NotFound
+
+from service.front import Front
+from service.http.errors import ApiError
+from service.http.exchange import Exchange
+from service.http.guard import is_loopback
+from service.http.replies import json_reply
+from service.http.times import rfc3339_local
+
+_MOMENTS = frozenset(
+    ("at", "until", "due", "granted_at", "expires_at", "born_at", "opened_at", "arrived_at", "deadline")
+)
+
+
+async def debug_state(exchange: Exchange) -> Response:
+    """The state of everything. It holds no text of any prompt or answer, because the core never sees one.
+
+    Raises:
+        NotFound: the service listens to other machines.
+        ApiError: 403, the request comes from another machine.
+    """
+    front = exchange.front
+    if not is_loopback(front.settings.host):
+        raise NotFound
+    if not is_loopback(exchange.peer):
+        raise ApiError(403, "/debug/state answers only on the machine that the service runs on")
+    view = msgspec.to_builtins(front.snapshot())
+    return json_reply({"engine": front.engine, **_readable(front, view)})
+
+
+def _readable(front: Front, value: Any, name: str = "") -> Any:
+    """The view with moments of core time as wall time."""
+    if isinstance(value, dict):
+        return {key: _readable(front, item, key) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_readable(front, item) for item in value]
+    if name in _MOMENTS and isinstance(value, int):
+        return rfc3339_local(front.wall_time_ns(value))
+    return value

@@ -1,0 +1,87 @@
+"""One HTTP request as a handler sees it, and the app that makes one for each.
+
+An answer is streamed after its handler has returned, so what the handler opened (a lease, a stream) must outlive it
+and still be closed on every path: the answer sent, the client gone, a send that failed before the first byte. That is
+what the exit stack is for: the connection owns it, and closes it last.
+"""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, cast
+
+import trio
+from hypercorn.typing import HTTPScope
+from quart import Quart
+from quart import request as current_request
+from quart.wrappers import Request as QuartRequest
+from quart_trio import QuartTrio
+from quart_trio.asgi import TrioASGIHTTPConnection
+from quart_trio.wrappers import TrioRequest
+from structlog.typing import FilteringBoundLogger
+
+from service.front import Front
+from statemachines.units import RequestId
+
+Now = Callable[[], int]
+"""Reads a clock [ns]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a handler has to work with.
+
+    Attributes:
+        request, label: this request, for the core and for people.
+        stack: closes what outlives the handler once the answer is sent or given up.
+        now_ns, wall_ns: monotonic and wall time.
+        started_ns: `now_ns` when the request came in.
+    """
+
+    front: Front
+    request: RequestId
+    label: str
+    stack: AsyncExitStack
+    now_ns: Now
+    wall_ns: Now
+    started_ns: int
+    log: FilteringBoundLogger
+
+    async def body(self) -> bytes:
+        """The whole request body, at most `Settings.body_bytes_max`; a longer one is answered with 413."""
+        return cast(bytes, await current_request.get_data(as_text=False))
+
+    def header(self, name: str) -> str:
+        return str(current_request.headers.get(name, ""))
+
+    @property
+    def peer(self) -> str:
+        """The address the request comes from, as the socket says it, whatever the headers say."""
+        client = cast(dict[str, Any], current_request.scope).get("client")
+        return str(client[0]) if client else ""
+
+
+class StackedRequest(TrioRequest):
+    """A request that knows what to close after its answer."""
+
+    exit_stack: AsyncExitStack
+
+
+class Connection(TrioASGIHTTPConnection):
+    """One request's traffic: the exit stack lies around its handler *and* the sending of its answer."""
+
+    def __init__(self, app: Quart, scope: HTTPScope) -> None:
+        # A target without a path ("GET ?a HTTP/1.1") is legal for the parser below and not for the framework above.
+        super().__init__(app, {**scope, "path": scope["path"] or "/"})
+
+    async def handle_request(self, nursery: trio.Nursery, request: QuartRequest, send: Any) -> None:  # type: ignore[override]  # the parent does the same to its own parent
+        async with AsyncExitStack() as stack:
+            cast(StackedRequest, request).exit_stack = stack
+            await super().handle_request(nursery, request, send)
+
+
+class App(QuartTrio):
+    """Quart on trio, with our connection."""
+
+    asgi_http_class = Connection
+    request_class = StackedRequest

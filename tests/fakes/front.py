@@ -1,0 +1,194 @@
+"""A scripted `service.front.Front`: models, answers, refusals and crashes as a test wants them.
+
+What the real one promises and this one must keep too is written down in `tests.service.front_contract`.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import trio
+
+from service.config import Settings
+from service.front import Answer, StoredModel
+from statemachines.errors import Refusal, RefusalCode, RequestRefused, RoundhouseError
+from statemachines.facts import FileIdentity, LayerKind, LayerSizes, LoadedFacts, LoadKey, ModelFacts, ModelSizes
+from statemachines.facts import TensorFacts as Tensor
+from statemachines.snapshot import StateView
+from statemachines.units import LeaseId, RequestId
+from statemachines.wire.messages import Delta, EndReason, Generate, LeaseEnded, Usage
+
+WALL_AT_ZERO_NS = 1_700_000_000_000_000_000
+"""The wall time of core time 0."""
+USAGE = Usage(prompt_tokens=7, cached_tokens=2, prompt_ns=5_000_000, output_tokens=3, output_ns=9_000_000)
+
+
+def settings(**changes: object) -> Settings:
+    fields = {"models": Path("/nowhere/models"), "state": Path("/nowhere/state"), **changes}
+    return Settings(**fields)  # type: ignore[arg-type]  # a test's own changes
+
+
+def model(name: str = "demo:latest", **changes: object) -> StoredModel:
+    stored = StoredModel(
+        name=name,
+        paths=(f"/nowhere/models/{name}.gguf",),
+        identity=FileIdentity(1, 2, 3, 4),
+        size_bytes=1_500_000,
+        modified_ns=WALL_AT_ZERO_NS + 123_456_789,
+        digest="ab" * 32,
+        key=LoadKey(f"file:{name}"),
+    )
+    return msgspec.structs.replace(stored, **changes)
+
+
+def facts(**changes: object) -> ModelFacts:
+    layer = LayerSizes(LayerKind.FULL, weight_bytes=1000, repack_bytes=0, kv_elements_per_token=64)
+    made = ModelFacts(
+        format="gguf",
+        architecture="llama",
+        name="Demo",
+        parameter_count=500_500_000,
+        quantization="Q4_0",
+        capabilities=("completion",),
+        chat_template="{{ messages }}",
+        sizes=ModelSizes(2000, 500, 0, (layer,), 2048, 64, 128, 4, 256),
+        metadata={"general.architecture": "llama", "general.name": "Demo", "tokenizer.ggml.tokens": None},
+        tensors=(Tensor("token_embd.weight", "F32", (64, 256)),),
+        parts=1,
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+@dataclass
+class Script:
+    """What the next answers do.
+
+    Attributes:
+        texts: the pieces of the answer; an exception in their place is raised there.
+        ended: the closing message.
+        refuse: raised instead of granting a lease.
+        hold: an event that the lease waits for before it is granted.
+        stall: an event that the stream waits for after its last text.
+    """
+
+    texts: Sequence[str | Exception] = ("Hello", " world")
+    ended: LeaseEnded = LeaseEnded(LeaseId(0), EndReason.STOP, USAGE, context=(1, 2, 3))
+    refuse: RoundhouseError | None = None
+    hold: trio.Event | None = None
+    stall: trio.Event | None = None
+
+
+class FakeStore:
+    """Models by name, each with its facts (or an error to raise for them)."""
+
+    def __init__(self, models: dict[StoredModel, ModelFacts | Exception]) -> None:
+        self._facts = {stored.name: found for stored, found in models.items()}
+        self._models = tuple(models)
+        self.with_arrays_asked = False
+
+    def models(self) -> Sequence[StoredModel]:
+        return self._models
+
+    def find(self, reference: str) -> StoredModel:
+        name = reference.strip().lower()
+        if not name or not name.replace(":", "").replace("-", "").replace(".", "").replace("/", "").isalnum():
+            raise RequestRefused(Refusal(RefusalCode.INVALID, f"{reference!r} is no name"))
+        full = name if ":" in name else f"{name}:latest"
+        for stored in self._models:
+            if stored.name.lower() == full:
+                return stored
+        raise RequestRefused(Refusal(RefusalCode.NOT_FOUND, f"there is no model {reference!r}"))
+
+    async def facts(self, model: StoredModel, *, with_arrays: bool = False) -> ModelFacts:
+        await trio.lowlevel.checkpoint()
+        self.with_arrays_asked = with_arrays
+        found = self._facts[model.name]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+class FakeLease:
+    def __init__(self, front: "FakeFront", script: Script) -> None:
+        self.loaded = LoadedFacts(context_tokens=2048, slots=1)
+        self.load_ns = 4_000_000
+        self._front = front
+        self._script = script
+
+    async def stream(self, generate: Generate) -> AsyncIterator[Delta | LeaseEnded]:
+        self._front.generated.append(generate)
+        for text in self._script.texts:
+            await trio.lowlevel.checkpoint()
+            if isinstance(text, Exception):
+                raise text
+            yield Delta(LeaseId(1), text)
+        if self._script.stall is not None:
+            await self._script.stall.wait()
+        if self._script.ended.refusal is not None:
+            raise RequestRefused(self._script.ended.refusal)
+        ended = self._script.ended
+        yield ended if generate.with_context else msgspec.structs.replace(ended, context=())
+
+    async def collect(self, generate: Generate) -> Answer:
+        texts: list[str] = []
+        async for item in self.stream(generate):
+            if isinstance(item, LeaseEnded):
+                return Answer("".join(texts) + item.rest, item)
+            texts.append(item.text)
+        raise AssertionError("the script has no end")
+
+
+@dataclass
+class FakeFront:
+    """The service as handlers see it. Everything that they asked for is kept for the test to look at."""
+
+    settings: Settings = field(default_factory=settings)
+    store: FakeStore = field(default_factory=lambda: FakeStore({model(): facts()}))
+    script: Script = field(default_factory=Script)
+    view: StateView = StateView(0, "OPEN", (), (), (), (), (), {})
+    engine: str = "fake 1.0"
+    leased: list[tuple[str, int | None, int | None]] = field(default_factory=list)
+    generated: list[Generate] = field(default_factory=list)
+    stopped: list[tuple[str, bool]] = field(default_factory=list)
+    requests: int = 0
+    open_leases: int = 0
+    left: trio.Event = field(default_factory=trio.Event)
+    """Set when the last open lease has been left."""
+
+    def next_request(self) -> RequestId:
+        self.requests += 1
+        return RequestId(self.requests)
+
+    def request_label(self, request: RequestId) -> str:
+        return f"fake-{request}"
+
+    @asynccontextmanager
+    async def lease(
+        self, request: RequestId, model: StoredModel, *, num_ctx: int | None, keep_alive_ns: int | None
+    ) -> AsyncIterator[FakeLease]:
+        self.leased.append((model.name, num_ctx, keep_alive_ns))
+        if self.script.hold is not None:
+            await self.script.hold.wait()
+        if self.script.refuse is not None:
+            raise self.script.refuse
+        self.open_leases += 1
+        try:
+            async with (
+                trio.open_nursery()
+            ):  # as the real one may: a scope that must be left by the task that entered it
+                yield FakeLease(self, self.script)
+        finally:
+            self.open_leases -= 1
+            if not self.open_leases:
+                self.left.set()
+
+    def stop(self, model: StoredModel, *, force: bool = False) -> None:
+        self.stopped.append((model.name, force))
+
+    def wall_time_ns(self, core_ns: int) -> int:
+        return WALL_AT_ZERO_NS + core_ns
+
+    def snapshot(self) -> StateView:
+        return self.view
