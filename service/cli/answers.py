@@ -8,7 +8,7 @@ import trio
 
 from service.cli.client import Client, Piece, Turn
 from service.cli.durations import show_duration
-from service.cli.exits import leaf_errors
+from service.cli.exits import CommandFailed, leaf_errors
 from service.cli.terminal import Output, StatusLine
 from service.cli.waiting import report_waiting
 
@@ -63,12 +63,12 @@ class Answer:
                 nursery.cancel_scope.cancel()
 
     async def _stream(self, turns: list[Turn], heard: trio.Event) -> None:
+        last = Piece()
         async with self._client.chat(self._question.body(turns)) as pieces:
-            async for piece in pieces:
+            async for last in pieces:
                 self._hear(heard)
-                await self._say(piece.message.content)
-                if piece.done:
-                    await self._finish(piece)
+                await self._say(last.message.content)
+        await self._finish(last)
 
     async def _say(self, text: str) -> None:
         if text:
@@ -78,6 +78,8 @@ class Answer:
     async def _finish(self, last: Piece) -> None:
         if self.text and not self.text.endswith("\n"):
             await self._output.write("\n")
+        if not last.done:
+            raise CommandFailed("the answer ended before it was complete; the server's log may say why")
         if self._question.is_verbose:
             click.echo(figures(last), err=True, nl=False)
 

@@ -4,12 +4,14 @@ Only a server that says ``Server: roundhouse/...`` is spoken to: on the usual po
 that answers the same paths.
 """
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+import trio
 
 from service.cli.addresses import is_loopback
 from service.cli.exits import CommandFailed, NoServer
@@ -115,21 +117,31 @@ class Client:
         await self._request("POST", "/api/generate", {"model": model, "keep_alive": 0})
 
     @asynccontextmanager
-    async def chat(self, body: dict[str, Any]) -> AsyncIterator[AsyncIterator[Piece]]:
+    async def chat(self, body: dict[str, Any]) -> AsyncIterator[trio.MemoryReceiveChannel[Piece]]:
         """The pieces of an answer; leaving early ends the answer on the server too.
 
+        They are read as fast as they come: a pager that stops must not hold a slot on the server. The server's limit
+        on the length of an answer bounds what can pile up here.
+
         Raises:
-            ServerRefused: the server refused, or the answer broke off with an error.
+            ServerRefused: the server refused, or the answer broke off with an error (inside an exception group).
         """
+        send, receive = trio.open_memory_channel[Piece](math.inf)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read_answer, msgspec.json.encode(body), send)
+            with receive:
+                yield receive
+            nursery.cancel_scope.cancel()
+
+    async def _read_answer(self, content: bytes, send: trio.MemorySendChannel[Piece]) -> None:
         import httpx
 
         limits = httpx.Timeout(None, connect=_CONNECT_LIMIT_S)
-        content = msgspec.json.encode(body)
-        with _explained(self.url):
+        with send, _explained(self.url):
             async with self._http.stream("POST", "/api/chat", content=content, timeout=limits) as response:
                 if response.status_code != 200:
                     raise _refusal(response.status_code, await response.aread())
-                yield _pieces(response)
+                await _pour(response, send)
 
     async def _get(self, path: str, shape: type[_Shape]) -> _Shape:
         try:
@@ -190,23 +202,47 @@ def open_http(url: str) -> "httpx.AsyncClient":
     )
 
 
-async def _pieces(response: "httpx.Response") -> AsyncIterator[Piece]:
-    async for line in _lines(response):
+async def _pour(response: "httpx.Response", send: trio.MemorySendChannel[Piece]) -> None:
+    """Pass on every piece.
+
+    An error must not leave the loop directly: that would leave httpx's generators half done, for the garbage
+    collector to complain about. Cancelling ends them from the inside.
+    """
+    lines = _Lines()
+    error: Exception | None = None
+    with trio.CancelScope() as scope:
+        async for data in response.aiter_bytes():
+            try:
+                _pass_on(lines.feed(data), send)
+            except (ServerRefused, msgspec.MsgspecError) as caught:
+                error = caught
+                scope.cancel()
+    if error is not None:
+        raise error
+    _pass_on(lines.end(), send)
+
+
+class _Lines:
+    """Cuts bytes at line feeds. httpx's own reader also cuts at U+2028 and the like, which JSON strings may hold."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        return whole
+
+    def end(self) -> list[bytes]:
+        """The last line, when nothing ended it."""
+        return [self._rest] if self._rest else []
+
+
+def _pass_on(lines: list[bytes], send: trio.MemorySendChannel[Piece]) -> None:
+    for line in lines:
         piece = msgspec.json.decode(line, type=Piece)
         if piece.error:
-            raise ServerRefused(response.status_code, piece.error)
-        yield piece
-
-
-async def _lines(response: "httpx.Response") -> AsyncIterator[bytes]:
-    # httpx's own line reader also splits at U+2028 and the like, which may stand inside a JSON string.
-    rest = b""
-    async for data in response.aiter_bytes():
-        *whole, rest = (rest + data).split(b"\n")
-        for line in whole:
-            yield line
-    if rest:
-        yield rest
+            raise ServerRefused(200, piece.error)
+        send.send_nowait(piece)
 
 
 @contextmanager

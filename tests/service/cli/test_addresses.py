@@ -45,7 +45,7 @@ def test_a_bad_port_behind_a_scheme_becomes_that_schemes_port() -> None:
 
 @pytest.mark.parametrize("text", ["ftp://host", "://host", "my host"])
 def test_what_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="neither|no host"):
+    with pytest.raises(ValueError, match=r"neither|no host"):
         parse_address(text)
 
 
