@@ -13,6 +13,6 @@ def bad_file(what: str) -> BadModelFile:
     return BadModelFile(Refusal(RefusalCode.INVALID, message))
 
 
-def unreadable(what: str, code: RefusalCode = RefusalCode.INVALID) -> BadModelFile:
-    """The operating system does not let us read it; what it said stays here."""
+def unreadable(what: str, code: RefusalCode = RefusalCode.LOAD_FAILED) -> BadModelFile:
+    """The operating system does not let us read it: this machine's side, not the file's. What it said stays here."""
     return BadModelFile(Refusal(code, f"the model file cannot be read: {what}"))

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 
-from runner.facts.errors import unreadable
+from runner.facts.errors import bad_file
 from runner.facts.reader import read_facts
-from statemachines.errors import Refusal, RoundhouseError
+from statemachines.errors import RoundhouseError
+from statemachines.wire.exits import ExitStatus
 from statemachines.wire.messages import FactsRead, FactsRefused, ReadFacts, Shutdown, ToRunner, ToService
-
-EXIT_DONE, EXIT_MISUSED = 0, 2
 
 
 def run(
@@ -22,9 +21,9 @@ def run(
     """
     while not isinstance(message := receive(), Shutdown):  # (1)
         if not isinstance(message, ReadFacts):  # (2)
-            return EXIT_MISUSED
+            return ExitStatus.PROTOCOL
         send(_answer(message))
-    return EXIT_DONE
+    return ExitStatus.DONE
 
 
 def _answer(question: ReadFacts) -> FactsRead | FactsRefused:
@@ -33,8 +32,4 @@ def _answer(question: ReadFacts) -> FactsRead | FactsRefused:
     except RoundhouseError as error:
         return FactsRefused(refusal=error.refusal)
     except MemoryError:
-        return FactsRefused(refusal=_too_much_memory())
-
-
-def _too_much_memory() -> Refusal:
-    return unreadable("its header needs more memory than reading one may take").refusal
+        return FactsRefused(refusal=bad_file("its header needs more memory than reading one may take").refusal)

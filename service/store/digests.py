@@ -1,0 +1,159 @@
+"""sha256 of model files: computed in the background, one file at a time, and remembered on disk.
+
+A digest is filed under the file's identity, so a file that was replaced has none, and a digest outlives renames and
+restarts. Losing the cache costs time, nothing else: every failure of the disk is a warning.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+import trio
+from structlog.typing import FilteringBoundLogger
+
+from service.store.background import in_background
+from service.store.folder import FoundModel
+from service.store.identity import Identities, identity_of
+from statemachines.facts import FileIdentity
+
+CACHE_FILE = "digests.json"
+CACHE_VERSION = 1
+CACHE_BYTES_MAX = 4 << 20
+DIGESTS_MAX = 4_096
+"""Digests that are remembered; the oldest are forgotten first."""
+CHUNK_BYTES = 1 << 20
+"""Hashed between two looks at whether the result is still wanted."""
+
+
+class _Row(msgspec.Struct, frozen=True, array_like=True):
+    identity: FileIdentity
+    digest: str
+
+
+class _Cache(msgspec.Struct, frozen=True):
+    version: int
+    rows: tuple[_Row, ...]
+
+
+class FileChanged(Exception):
+    """The file is not the one whose digest was wanted."""
+
+
+class Digests:
+    """The digests that are known, and the task that finds out more.
+
+    Args:
+        folder: where they are kept; made when the first one is.
+    """
+
+    def __init__(self, folder: Path, log: FilteringBoundLogger) -> None:
+        self._file = folder / CACHE_FILE
+        self._log = log
+        self._known = self._load()
+        self._wanted: dict[FileIdentity, str] = {}
+        self._given_up: dict[FileIdentity, None] = {}
+        self._bell = trio.Event()
+
+    def of(self, identities: Identities) -> str | None:
+        """The digest of a model: its file's, or for a split one that of its parts' digests; None while unknown."""
+        known = [self._known.get(identity) for identity in identities]
+        if len(known) == 1:
+            return known[0]
+        parts = [digest for digest in known if digest is not None]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest() if len(parts) == len(known) else None
+
+    def want(self, models: Iterable[FoundModel]) -> None:
+        """These are the models now: find out what is not known of them, and forget wishes for others."""
+        self._wanted = {
+            identity: path
+            for model in models
+            for identity, path in zip(model.identities, model.paths, strict=True)
+            if identity not in self._known and identity not in self._given_up
+        }
+        if self._wanted:
+            self._bell.set()
+
+    async def run(self) -> None:
+        """Find out digests until cancelled."""
+        while True:
+            await self._bell.wait()
+            self._bell = trio.Event()
+            while self._wanted:
+                await self._find_out(*self._wanted.popitem())
+
+    async def _find_out(self, identity: FileIdentity, path: str) -> None:
+        """One digest. A file that changes meanwhile will be wanted again under its new identity."""
+        try:
+            digest = await in_background(lambda is_unwanted: digest_of(path, identity, is_unwanted))
+        except FileChanged:
+            return
+        except OSError as error:
+            self._give_up(identity, path, error)
+            return
+        if digest is not None:
+            self._known[identity] = digest
+            self._log.debug("digest known", file=os.path.basename(path), digest=digest[:12])
+            await self._save()
+
+    def _give_up(self, identity: FileIdentity, path: str, error: OSError) -> None:
+        self._given_up[identity] = None
+        self._log.warning("no digest", file=os.path.basename(path), why=f"it cannot be read: {error.strerror}")
+
+    # On disk
+
+    def _load(self) -> dict[FileIdentity, str]:
+        try:
+            data = self._file.read_bytes() if self._file.stat().st_size <= CACHE_BYTES_MAX else b""
+            cache = msgspec.json.decode(data, type=_Cache)
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.DecodeError):
+            self._log.warning("the digests of an earlier run cannot be used; they are computed again")
+            return {}
+        return {row.identity: row.digest for row in cache.rows} if cache.version == CACHE_VERSION else {}
+
+    async def _save(self) -> None:
+        while len(self._known) > DIGESTS_MAX:
+            del self._known[next(iter(self._known))]
+        data = msgspec.json.encode(_Cache(CACHE_VERSION, tuple(_Row(*item) for item in self._known.items())))
+        try:
+            await trio.to_thread.run_sync(_replace, self._file, data)
+        except OSError as error:
+            self._log.warning("digests are not remembered", why=error.strerror)
+
+
+def digest_of(path: str, identity: FileIdentity, is_unwanted: Callable[[], bool]) -> str | None:
+    """sha256 of a whole file in hex; None when nobody wants it any more.
+
+    Raises:
+        FileChanged: the file is, or becomes, another one.
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(CHUNK_BYTES))
+    with open(path, "rb", buffering=0) as file:
+        _check(file.fileno(), identity)
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+            if is_unwanted():
+                return None
+        _check(file.fileno(), identity)
+    return digest.hexdigest()
+
+
+def _check(descriptor: int, identity: FileIdentity) -> None:
+    if identity_of(os.fstat(descriptor)) != identity:
+        raise FileChanged
+
+
+def _replace(file: Path, data: bytes) -> None:
+    """Write all or nothing: a reader sees the old content or the new one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        fresh.write_bytes(data)
+        os.replace(fresh, file)
+    finally:
+        fresh.unlink(missing_ok=True)

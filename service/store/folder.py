@@ -1,0 +1,147 @@
+"""The models folder: which files in it are models, under which names, and why the others are not.
+
+Every look is fresh (one listing and one stat for each file), so a model that was copied in is there at once. What is
+skipped is said once for each file, not at each look.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from structlog.typing import FilteringBoundLogger
+
+from service.store.identity import Identities, identity_of
+from service.store.names import Name, NameKey, parse_name
+
+SUFFIX = ".gguf"
+PROJECTOR_PREFIX = "mmproj"
+_PART = re.compile(r"(?P<base>.+)-(?P<no>\d{5})-of-(?P<count>\d{5})")
+PARTS_MAX = 1_024
+
+
+class FoundModel(msgspec.Struct, frozen=True):
+    """One model in the folder.
+
+    Attributes:
+        paths: the file, or all parts of a split one in order.
+        modified_ns: of the newest part, wall time.
+    """
+
+    name: Name
+    paths: tuple[str, ...]
+    identities: Identities
+    size_bytes: int
+    modified_ns: int
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What a file's stem says about its place in a split model."""
+
+    base: str
+    no: int
+    count: int
+
+
+class SkippedFile(Exception):
+    """A file that is no model; the message says why."""
+
+
+class ModelFolder:
+    """Looks at one folder, again and again."""
+
+    def __init__(self, folder: Path, log: FilteringBoundLogger) -> None:
+        self._folder = folder.absolute()
+        self._log = log
+        self._warned: dict[str, str] = {}
+        self._listed: dict[str, None] = {}
+
+    def look(self) -> list[FoundModel] | None:
+        """The models that are there now, in the order of their files' names; None when the folder cannot be read.
+
+        Of two files that spell one name, the one that had it at the last look keeps it, else the first by name.
+        """
+        files = self._files()
+        if files is None:
+            return None
+        skipped: dict[str, str] = {}
+        found: dict[NameKey, FoundModel] = {}
+        for file_name in sorted(files, key=lambda name: (name not in self._listed, name)):
+            try:
+                model = self._model(file_name)
+                if model.name.key in found:
+                    raise SkippedFile(f"its name is that of {os.path.basename(found[model.name.key].paths[0])}")
+                found[model.name.key] = model
+            except SkippedFile as why:
+                skipped[file_name] = str(why)
+        self._warn(skipped)
+        self._listed = {os.path.basename(model.paths[0]): None for model in found.values()}
+        return sorted(found.values(), key=lambda model: model.paths)
+
+    def _files(self) -> list[str] | None:
+        """Names of the model files in the folder; later parts and projectors belong to other files."""
+        try:
+            names = os.listdir(self._folder)
+        except OSError as error:
+            self._warn({"": f"the models folder cannot be read: {error.strerror}"})
+            return [] if isinstance(error, FileNotFoundError) else None
+        return [name for name in names if name.endswith(SUFFIX) and not _belongs_to_another(_stem(name))]
+
+    def _model(self, file_name: str) -> FoundModel:
+        name = parse_name(_stem(file_name))
+        if name is None:
+            raise SkippedFile("its name is no valid model name; rename it")
+        paths = tuple(self._paths(file_name))
+        statuses = [_status(path) for path in paths]
+        return FoundModel(
+            name=name,
+            paths=paths,
+            identities=tuple(map(identity_of, statuses)),
+            size_bytes=sum(status.st_size for status in statuses),
+            modified_ns=max(status.st_mtime_ns for status in statuses),
+        )
+
+    def _paths(self, file_name: str) -> Iterator[str]:
+        part = split_part(_stem(file_name))
+        count = part.count if part else 1
+        if not 0 < count <= PARTS_MAX:
+            raise SkippedFile(f"it says that it is one of {count} parts")
+        for no in range(1, count + 1):
+            name = f"{part.base}-{no:05}-of-{count:05}{SUFFIX}" if part else file_name
+            yield str(self._folder / name)
+
+    def _warn(self, skipped: dict[str, str]) -> None:
+        """Say what is new about the files that were left out, and forget the files that are gone."""
+        for name, why in skipped.items():
+            if self._warned.get(name) != why:
+                self._log.warning("not served", file=name or str(self._folder), why=why)
+        self._warned = skipped
+
+
+def split_part(stem: str) -> Part | None:
+    """Which part of how many a stem names, or None for a whole file."""
+    match = _PART.fullmatch(stem)
+    return Part(match["base"], int(match["no"]), int(match["count"])) if match else None
+
+
+def _belongs_to_another(stem: str) -> bool:
+    part = split_part(stem)
+    return stem.lower().startswith(PROJECTOR_PREFIX) or (part is not None and part.no != 1)
+
+
+def _stem(file_name: str) -> str:
+    return file_name.removesuffix(SUFFIX)
+
+
+def _status(path: str) -> os.stat_result:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        raise SkippedFile(f"{os.path.basename(path)} is missing") from None
+    except OSError as error:
+        raise SkippedFile(f"{os.path.basename(path)} cannot be looked at: {error.strerror}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise SkippedFile("it is not a regular file")
+    return status

@@ -1,0 +1,143 @@
+"""The models that there are: a folder of files, with names, load keys, digests and facts (`service.front.Store`)."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from structlog.typing import FilteringBoundLogger
+
+from service.config import Settings
+from service.front import StoredModel
+from service.store.digests import Digests
+from service.store.facts_cache import FactsCache, ReadFacts
+from service.store.folder import FoundModel, ModelFolder
+from service.store.identity import Identities, key_by_digest, key_by_identity
+from service.store.names import Name, parse_name, split_source
+from statemachines.errors import Refusal, RefusalCode, RequestRefused
+from statemachines.facts import LoadKey, ModelFacts
+
+
+class ModelStore:
+    """The real `Store`.
+
+    Theory of operation. Nothing is remembered of the folder but what each file that was seen last is filed under: its
+    load key. A key is that of the file's identity until the digest is known, and then changes only while nothing that
+    was loaded under it lives, and nobody is about to load under it (a request asks for the facts first). When a file is gone or is another one, and no other path has its key, `on_replaced` is
+    called once with that key.
+
+    Args:
+        read: reads one model's files; see `service.store.facts_cache`.
+        is_key_alive: whether a Load or runner of a key exists.
+        on_replaced: told that a key's weights are not on disk any more.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        read: ReadFacts,
+        is_key_alive: Callable[[LoadKey], bool],
+        on_replaced: Callable[[LoadKey], None],
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._settings = settings
+        self._is_key_alive = is_key_alive
+        self._on_replaced = on_replaced
+        self._log = log
+        self._folder = ModelFolder(settings.models, log)
+        self._digests = Digests(settings.state, log)
+        self._facts = FactsCache(read)
+        self._keys: dict[Identities, LoadKey] = {}
+        self._asked: Counter[LoadKey] = Counter()
+
+    def open(self) -> None:
+        """Make the models folder if this is the first start. That it cannot be made is said, and said once."""
+        try:
+            self._settings.models.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self._log.warning("the models folder cannot be made", folder=str(self._settings.models), why=error.strerror)
+
+    async def run(self) -> None:
+        """Find out digests in the background, until cancelled."""
+        self._look()
+        await self._digests.run()
+
+    def models(self) -> Sequence[StoredModel]:
+        """See `service.front.Store.models`."""
+        models = map(self._stored, self._look())
+        return sorted(models, key=lambda model: (-model.modified_ns, model.name))
+
+    def find(self, reference: str) -> StoredModel:
+        """See `service.front.Store.find`.
+
+        (1) An empty reference, one that contradicts itself, or one that is no name.
+        (2) A model on disk, under the name as it was written (also one that looks like a word for a source).
+        (3) The same without the word ``:local``; models on other machines are not served.
+        """
+        text = reference.strip()
+        source = split_source(text)
+        if not text:  # (1)
+            raise _refused(RefusalCode.INVALID, "model is required")
+        if source.is_contradictory:
+            raise _refused(RefusalCode.INVALID, f'use either :local or :cloud, not both: "{reference}"')
+        name, local_name = parse_name(text), parse_name(source.text)
+        if local_name is None:
+            raise _refused(RefusalCode.INVALID, "invalid model name")
+        names = [name, None if source.is_cloud else local_name]
+        found = {model.name.key: model for model in self._look()}
+        for candidate in filter(None, names):  # (2) (3)
+            if candidate.key in found:
+                return self._stored(found[candidate.key])
+        raise _absent(local_name)
+
+    async def facts(self, model: StoredModel, *, with_arrays: bool = False) -> ModelFacts:
+        """See `service.front.Store.facts`."""
+        self._asked[model.key] += 1
+        try:
+            return await self._facts.get(model, with_arrays=with_arrays)
+        finally:
+            self._asked -= Counter({model.key: 1})
+
+    def _look(self) -> list[FoundModel]:
+        """The folder as it is now; keys follow, and what was replaced is told.
+
+        A folder that cannot be read replaces nothing: its models may still be there.
+        """
+        found = self._folder.look()
+        if found is None:
+            return []
+        self._digests.want(found)
+        before, self._keys = self._keys, {model.identities: self._key(model.identities) for model in found}
+        here = dict.fromkeys(self._keys.values())
+        for key in dict.fromkeys(key for identities, key in before.items() if identities not in self._keys):
+            if key not in here:
+                self._on_replaced(key)
+        return found
+
+    def _key(self, identities: Identities) -> LoadKey:
+        """The key that a file has, or may change to now that nothing lives under its old one."""
+        by_identity = key_by_identity(identities)
+        if (digest := self._digests.of(identities)) is None:
+            return by_identity
+        by_digest = key_by_digest(digest)
+        is_in_use = by_identity in self._asked or self._is_key_alive(by_identity)
+        is_settled = self._keys.get(identities) == by_digest or not is_in_use
+        return by_digest if is_settled else by_identity
+
+    def _stored(self, found: FoundModel) -> StoredModel:
+        return StoredModel(
+            name=str(found.name),
+            paths=found.paths,
+            identity=found.identities[0],
+            size_bytes=found.size_bytes,
+            modified_ns=found.modified_ns,
+            digest=self._digests.of(found.identities),
+            key=self._keys[found.identities],
+        )
+
+
+def _refused(code: RefusalCode, message: str) -> RequestRefused:
+    return RequestRefused(Refusal(code, message))
+
+
+def _absent(name: Name) -> RequestRefused:
+    return _refused(RefusalCode.NOT_FOUND, f"model '{name}' not found; copy its file into the models folder")
