@@ -148,6 +148,10 @@ class Desk:
         if pending is not None:
             pending.tell(word)
 
+    def is_key_in_use(self, key: LoadKey) -> bool:
+        """Whether a load, a runner or a request that the core may not know yet goes by this key."""
+        return key in self._waiting_for.values() or self._is_key_alive(key)
+
     def find_model(self, key: LoadKey) -> StoredModel | None:
         """Where the weights of a load key lie, by the latest request that asked for it."""
         return self._models.get(key)
@@ -156,5 +160,4 @@ class Desk:
         self._waiting_for[request] = model.key
         self._models[model.key] = model
         if len(self._models) > MODELS_KEPT:
-            wanted = set(self._waiting_for.values())
-            self._models = {k: m for k, m in self._models.items() if k in wanted or self._is_key_alive(k)}
+            self._models = {known: file for known, file in self._models.items() if self.is_key_in_use(known)}

@@ -69,9 +69,12 @@ class Answer(msgspec.Struct, frozen=True):
 class Lease(Protocol):
     """One request's hold on one slot. Ends with the `async with` that gave it."""
 
-    loaded: LoadedFacts
-    load_ns: int
-    """How long the request waited for its lease [ns]."""
+    @property
+    def loaded(self) -> LoadedFacts: ...
+
+    @property
+    def load_ns(self) -> int:
+        """How long the request waited for its lease [ns]."""
 
     def stream(self, generate: Generate) -> AsyncIterator[Delta | LeaseEnded]:
         """Pieces of the answer as they come; the last item is LeaseEnded.

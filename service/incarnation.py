@@ -36,10 +36,15 @@ from statemachines.wire.messages import ToRunner, ToService
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What every incarnation talks to."""
+    """What every incarnation talks to.
+
+    Attributes:
+        post, post_next: of the reactor.
+    """
 
     processes: Processes
     post: Post
+    post_next: Post
     clock: Clock
     settings: Settings
     log: FilteringBoundLogger
@@ -58,8 +63,14 @@ class Incarnation:
         self._around = around
         self._post = around.post
         self.record = RunnerRecord(order.runner, order.model, clock=around.clock, log=around.log)
-        stall_ns = around.settings.client_stall_ns
-        self.leases = OpenLeases(self.record, post=self._post, send=self._send, clock=around.clock, stall_ns=stall_ns)
+        self.leases = OpenLeases(
+            self.record,
+            post=around.post,
+            post_next=around.post_next,
+            send=self._send,
+            clock=around.clock,
+            stall_ns=around.settings.client_stall_ns,
+        )
         self.loaded: LoadedFacts | None = None
         self._process: Process | None = None
         self._link: RunnerLink | None = None

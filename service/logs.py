@@ -13,7 +13,7 @@ from typing import TextIO
 
 import msgspec
 import structlog
-from structlog.typing import FilteringBoundLogger, Processor
+from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -62,9 +62,14 @@ def _processors(*, is_json: bool, colors: bool) -> list[Processor]:
     shared: list[Processor] = [structlog.processors.add_log_level, structlog.processors.format_exc_info]
     if is_json:
         stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-        return [*shared, stamp, structlog.processors.JSONRenderer(serializer=_to_json)]
+        return [*shared, stamp, _head_first, structlog.processors.JSONRenderer(serializer=_to_json)]
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
     return [*shared, stamp, structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0)]
+
+
+def _head_first(_logger: object, _method: str, fields: EventDict) -> EventDict:
+    """When, how bad, what: in this order, for people who read JSON lines by eye."""
+    return {name: fields.pop(name) for name in ("timestamp", "level", "event") if name in fields} | dict(fields)
 
 
 def _to_json(event: object, **_: object) -> str:

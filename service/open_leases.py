@@ -25,10 +25,18 @@ class OpenLeases:
     """
 
     def __init__(
-        self, record: RunnerRecord, *, post: Post, send: Callable[[ToRunner], None], clock: Clock, stall_ns: int
+        self,
+        record: RunnerRecord,
+        *,
+        post: Post,
+        post_next: Post,
+        send: Callable[[ToRunner], None],
+        clock: Clock,
+        stall_ns: int,
     ) -> None:
         self._record = record
         self._post = post
+        self._post_next = post_next
         self._send = send
         self._clock = clock
         self._stall_ns = stall_ns
@@ -44,7 +52,8 @@ class OpenLeases:
         stream = LeaseStream(lease, clock=self._clock, stall_ns=self._stall_ns, on_stall=self._cut_off)
         self._streams[lease] = stream
         if self._is_closed:
-            self._end(lease, LeaseOutcome.CRASHED)
+            # The grant crossed the runner's closing event, which waits in the inbox: its end comes before that.
+            self._end(lease, LeaseOutcome.CRASHED, self._post_next)
         return stream
 
     def ask(self, generate: Generate) -> None:
@@ -85,11 +94,12 @@ class OpenLeases:
         for lease in tuple(self._streams):
             self._end(lease, LeaseOutcome.CRASHED)
 
-    def _end(self, lease: LeaseId, outcome: LeaseOutcome) -> None:
+    def _end(self, lease: LeaseId, outcome: LeaseOutcome, post: Post | None = None) -> None:
         stream = self._streams.pop(lease)
         self._asked.discard(lease)
         stream.lose()
-        self._post(events.LeaseEnded(runner=self._record.runner, lease=lease, outcome=outcome, sent=stream.sent))
+        ended = events.LeaseEnded(runner=self._record.runner, lease=lease, outcome=outcome, sent=stream.sent)
+        (post or self._post)(ended)
 
     def _cut_off(self, lease: LeaseId) -> None:
         self._record.say("info", "a client reads nothing, its answer is cancelled", lease=lease)

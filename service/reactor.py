@@ -49,6 +49,11 @@ class Reactor:
         self._inbox.append(event)
         self._bell.set()
 
+    def post_next(self, event: AnyEvent) -> None:
+        """Hand over a fact that comes before all that waits in the inbox: it was true before any of that."""
+        self._inbox.appendleft(event)
+        self._bell.set()
+
     async def run(self, perform: Perform) -> None:
         """Work until cancelled.
 
