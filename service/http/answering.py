@@ -103,11 +103,11 @@ async def written(exchange: Exchange, begun: Begun, writer: Writer) -> AsyncGene
                 yield frame
         await begun.held.aclose()
     except RoundhouseError as error:
-        exchange.log.warning("answer_broke_off", request=exchange.label, code=error.code, message=str(error))
+        exchange.log.warning("an answer broke off", request=exchange.label, code=error.code, why=str(error))
         for frame in writer.failed(from_refusal(error.refusal).message):
             yield frame
     except Exception:
-        exchange.log.exception("answer_failed", request=exchange.label)
+        exchange.log.exception("an answer failed", request=exchange.label)
         for frame in writer.failed(internal_error(exchange.label).message):
             yield frame
 
@@ -139,8 +139,6 @@ async def _pieces(stream: AsyncIterator[Delta | LeaseEnded]) -> AsyncGenerator[s
     async for item in stream:
         if isinstance(item, LeaseEnded):
             _completed(item)
-            if item.rest:
-                yield item.rest
             yield item
             return
         if item.text:

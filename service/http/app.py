@@ -3,7 +3,6 @@
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, cast
 
 import structlog
@@ -23,8 +22,9 @@ from service.http.exchange import App, Exchange, Now, StackedRequest
 from service.http.failures import answer_to
 from service.http.replies import BARE_TEXT, reply
 from service.http.routes import ROUTES, WITH_HEAD, Handler
+from service.version import own_version
 
-SERVER = f"roundhouse/{version('roundhouse')}"
+SERVER = f"roundhouse/{own_version()}"
 """What the ``Server`` header says; the CLI knows us by it."""
 
 

@@ -27,7 +27,7 @@ def answer_to(error: Exception, *, label: str, body_bytes_max: int, log: Filteri
         return _told(from_refusal(error.refusal))
     if isinstance(error, ApiError):
         return _told(error)
-    log.error("request_failed", request=label, path=current_request.path, exc_info=error)  # (4)
+    log.error("a request failed", request=label, path=current_request.path, exc_info=error)  # (4)
     return _told(internal_error(label))
 
 

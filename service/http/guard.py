@@ -29,6 +29,8 @@ def is_loopback(host: str) -> bool:
 
 def host_of(authority: str) -> str | None:
     """The host part of a ``Host`` header, lower-cased, without port, brackets and one trailing dot; None if bad."""
+    if not authority.isascii():
+        return None
     if _address(authority):  # an IPv6 address without brackets: all its colons are its own
         return authority.lower()
     match = _AUTHORITY.fullmatch(authority)

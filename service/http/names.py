@@ -1,7 +1,9 @@
 """A reference to a model as error messages repeat it."""
 
+from service.store.names import parse_name, split_source
+
 
 def short_name(reference: str) -> str:
-    """``reference`` with the tag that it means when it has none: ``demo`` is ``demo:latest``."""
-    name = reference.strip().removesuffix(":local")
-    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+    """The shortest name that means the same, always with its tag: ``demo`` is ``demo:latest``."""
+    name = parse_name(split_source(reference.strip()).text)
+    return str(name) if name else reference

@@ -14,7 +14,8 @@ from statemachines.wire.messages import Sampling
 
 INT32_MAX = (1 << 31) - 1
 FLOAT32_MAX = 3.4028234663852886e38
-SEEDS = 1 << 32
+REPEAT_LAST_N_MAX = 1 << 20
+"""The engine sets aside memory for so many tokens, whatever the context has room for; -1 is all of that."""
 CONTEXT_TOKENS_MIN = 4
 STOP_STRINGS_MAX = 128
 STOP_BYTES_MAX = 1024
@@ -24,7 +25,7 @@ _INTEGER_RANGES = {
     "num_predict": (-INT32_MAX, INT32_MAX),
     "num_keep": (-1, INT32_MAX),
     "top_k": (-INT32_MAX, INT32_MAX),
-    "repeat_last_n": (-1, INT32_MAX),
+    "repeat_last_n": (-1, REPEAT_LAST_N_MAX),
     "seed": (-(1 << 63), (1 << 63) - 1),
     # Known and never part of the answer: checked, then left to placement and the engine.
     "num_batch": (0, INT32_MAX),
@@ -132,14 +133,4 @@ def _context(num_ctx: int) -> int | None:
 
 
 def _sampling(given: Mapping[str, Any]) -> Sampling:
-    fields = {name: given[name] for name in Sampling.__struct_fields__ if name in given}
-    if "temperature" in fields:
-        fields["temperature"] = max(fields["temperature"], 0.0)  # the engine's samplers call that greedy, too
-    if "seed" in fields:
-        fields["seed"] = _seed(fields["seed"])
-    return Sampling(**fields)
-
-
-def _seed(seed: int) -> int:
-    """The engine's 32 bits of a seed; -1 draws one."""
-    return -1 if seed == -1 else seed % SEEDS
+    return Sampling(**{name: given[name] for name in Sampling.__struct_fields__ if name in given})

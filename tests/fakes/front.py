@@ -13,6 +13,7 @@ import trio
 
 from service.config import Settings
 from service.front import Answer, StoredModel
+from service.store.names import parse_name
 from statemachines.errors import Refusal, RefusalCode, RequestRefused, RoundhouseError
 from statemachines.facts import FileIdentity, LayerKind, LayerSizes, LoadedFacts, LoadKey, ModelFacts, ModelSizes
 from statemachines.facts import TensorFacts as Tensor
@@ -23,6 +24,9 @@ from statemachines.wire.messages import Delta, EndReason, Generate, LeaseEnded, 
 WALL_AT_ZERO_NS = 1_700_000_000_000_000_000
 """The wall time of core time 0."""
 USAGE = Usage(prompt_tokens=7, cached_tokens=2, prompt_ns=5_000_000, output_tokens=3, output_ns=9_000_000)
+
+ENDED = LeaseEnded(LeaseId(0), EndReason.STOP, USAGE, context=(1, 2, 3))
+NOTHING_LOADED = StateView(0, "OPEN", (), (), (), (), (), {})
 
 
 def settings(**changes: object) -> Settings:
@@ -74,7 +78,7 @@ class Script:
     """
 
     texts: Sequence[str | Exception] = ("Hello", " world")
-    ended: LeaseEnded = LeaseEnded(LeaseId(0), EndReason.STOP, USAGE, context=(1, 2, 3))
+    ended: LeaseEnded = ENDED
     refuse: RoundhouseError | None = None
     hold: trio.Event | None = None
     stall: trio.Event | None = None
@@ -92,14 +96,13 @@ class FakeStore:
         return self._models
 
     def find(self, reference: str) -> StoredModel:
-        name = reference.strip().lower()
-        if not name or not name.replace(":", "").replace("-", "").replace(".", "").replace("/", "").isalnum():
-            raise RequestRefused(Refusal(RefusalCode.INVALID, f"{reference!r} is no name"))
-        full = name if ":" in name else f"{name}:latest"
+        name = parse_name(reference.strip())
+        if name is None:
+            raise RequestRefused(Refusal(RefusalCode.INVALID, "that is no name of a model"))
         for stored in self._models:
-            if stored.name.lower() == full:
+            if stored.name.lower() == str(name).lower():
                 return stored
-        raise RequestRefused(Refusal(RefusalCode.NOT_FOUND, f"there is no model {reference!r}"))
+        raise RequestRefused(Refusal(RefusalCode.NOT_FOUND, "there is no such model"))
 
     async def facts(self, model: StoredModel, *, with_arrays: bool = False) -> ModelFacts:
         await trio.lowlevel.checkpoint()
@@ -132,12 +135,10 @@ class FakeLease:
         yield ended if generate.with_context else msgspec.structs.replace(ended, context=())
 
     async def collect(self, generate: Generate) -> Answer:
-        texts: list[str] = []
-        async for item in self.stream(generate):
-            if isinstance(item, LeaseEnded):
-                return Answer("".join(texts) + item.rest, item)
-            texts.append(item.text)
-        raise AssertionError("the script has no end")
+        items = [item async for item in self.stream(generate)]
+        ended = items.pop()
+        assert isinstance(ended, LeaseEnded)
+        return Answer("".join(item.text for item in items if isinstance(item, Delta)), ended)
 
 
 @dataclass
@@ -147,7 +148,7 @@ class FakeFront:
     settings: Settings = field(default_factory=settings)
     store: FakeStore = field(default_factory=lambda: FakeStore({model(): facts()}))
     script: Script = field(default_factory=Script)
-    view: StateView = StateView(0, "OPEN", (), (), (), (), (), {})
+    view: StateView = NOTHING_LOADED
     engine: str = "fake 1.0"
     leased: list[tuple[str, int | None, int | None]] = field(default_factory=list)
     generated: list[Generate] = field(default_factory=list)

@@ -1,0 +1,16 @@
+"""Fixtures of the HTTP tests: a scripted front and somebody who calls it."""
+
+import pytest
+
+from tests.fakes.front import FakeFront
+from tests.service.http.calling import Caller
+
+
+@pytest.fixture
+def front() -> FakeFront:
+    return FakeFront()
+
+
+@pytest.fixture
+def call(front: FakeFront) -> Caller:
+    return Caller(front)
