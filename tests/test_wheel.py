@@ -37,14 +37,14 @@ def test_wheel_holds_the_three_packages_and_nothing_else() -> None:
 
 
 @wheel_only
-def test_wheel_holds_every_module_of_the_checkout() -> None:
+def test_wheel_holds_the_modules_of_the_checkout_and_no_others() -> None:
+    """Others: setuptools copies what an earlier build left, so a removed module comes back until `build/` goes."""
     files = distribution("roundhouse").files
     assert files is not None
-    installed = {str(file) for file in files}
     sources = {
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
         if path.suffix in {".py", ".gguf"} or path.name == "py.typed"
     }
-    assert sources <= installed
+    assert {str(file) for file in files if file.parts[0] in PACKAGES and file.suffix != ".pyc"} == sources
