@@ -11,7 +11,6 @@ from typing import Any
 from structlog.typing import FilteringBoundLogger
 
 from service.desk import Desk
-from service.devices.sampler import Sampler
 from service.incarnation import Incarnation
 from service.leases import Granted
 from service.logs import LEVELS
@@ -38,6 +37,7 @@ class Executor:
     """The dispatch table.
 
     Args:
+        sample: has the devices read now.
         finish: ends the service once the core has let go of it.
     """
 
@@ -46,14 +46,14 @@ class Executor:
         *,
         runners: Runners,
         desk: Desk,
-        sampler: Sampler,
+        sample: Callable[[], None],
         journal: Journal,
         log: FilteringBoundLogger,
         finish: Finish,
     ) -> None:
         self._runners = runners
         self._desk = desk
-        self._sampler = sampler
+        self._sample = sample
         self._journal = journal
         self._log = log
         self._finish = finish
@@ -111,7 +111,7 @@ class Executor:
     # Devices and the service
 
     def _sample_devices(self, _effect: effects.SampleDevices) -> None:
-        self._sampler.wake()
+        self._sample()
 
     def _finish_shutdown(self, effect: effects.FinishShutdown) -> None:
         self._finish(effect.unreapable)

@@ -221,7 +221,7 @@ class Service:
         return Executor(
             runners=Runners(nursery, around, find_model=self._desk.find_model),
             desk=self._desk,
-            sampler=self._sampler,
+            sample=self._sampler.wake,
             journal=self._journal,
             log=self._log,
             finish=self._finish,
