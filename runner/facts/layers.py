@@ -26,15 +26,23 @@ DEFAULT_TOKEN_SHIFTS = 2
 """Of RWKV models that do not state it."""
 
 
+ATTENDING = frozenset({"attn_q", "attn_k", "attn_qkv"})
+"""A layer with one of these needs heads."""
+
+ELEMENTS_MAX = 1 << 48
+"""What a layer keeps for one token, or for one sequence, at most; far beyond any memory."""
+
+
 class KvWidths(msgspec.Struct, frozen=True):
     """What attention keeps for one token.
 
     Attributes:
-        heads: KV heads of each layer [count].
+        query_heads, heads: query heads and KV heads of each layer [count].
         full, sliding: K plus V elements of one head [count].
         extra: elements per layer beside the heads (an indexer's keys) [count].
     """
 
+    query_heads: tuple[int, ...]
     heads: tuple[int, ...]
     full: int
     sliding: int
@@ -110,6 +118,8 @@ def _layer(
     (3) A sliding layer keeps a window, (4) any other one everything.
     """
     names = {match[2] for tensor in block if (match := BLOCK.match(tensor.name))}
+    if names & ATTENDING and not widths.query_heads[index]:
+        raise bad_file("a layer in it attends without heads")
     per_token = widths.heads[index] * (widths.sliding if window_tokens else widths.full) + widths.extra
     state = _state_elements(keys, names)
     kind = LayerKind.SLIDING if window_tokens else LayerKind.FULL  # (3) (4)
@@ -118,6 +128,8 @@ def _layer(
         per_token = per_token if "attn_k" in names else 0
     elif is_cross:  # (2)
         kind, state, per_token = LayerKind.CROSS, per_token * _picture_tokens(keys), 0
+    if max(per_token, state) > ELEMENTS_MAX:
+        raise bad_file("a layer in it keeps more than any memory holds")
     return LayerSizes(
         kind=kind,
         weight_bytes=sum(tensor.size_bytes for tensor in block),
@@ -136,6 +148,7 @@ def _kv_widths(keys: Keys, count: int) -> KvWidths:
     key = keys.count("attention.key_length", share)
     value = keys.count("attention.value_length", share)
     return KvWidths(
+        query_heads=heads,
         heads=keys.per_layer("attention.head_count_kv", count) if keys.has("attention.head_count_kv") else heads,
         full=key + value,
         sliding=keys.count("attention.key_length_swa", key) + keys.count("attention.value_length_swa", value),

@@ -29,6 +29,8 @@ ARRAY_ELEMENTS_MAX = 8_000_000
 """Elements of all arrays together. The largest real vocabularies have below a million with merges and scores."""
 SMALL_ARRAY_ELEMENTS_MAX = 1_024
 """Arrays of numbers up to this length are always read: per-layer values."""
+SMALL_ARRAYS_COST_MAX = 4 * MIB
+"""Memory of those arrays together."""
 ARRAYS_COST_MAX = 128 * MIB
 """Memory of array values, only where a caller asked for them."""
 LAYERS_MAX = 1_024

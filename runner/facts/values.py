@@ -12,6 +12,7 @@ from runner.facts.limits import (
     ARRAYS_COST_MAX,
     KEY_BYTES_MAX,
     SMALL_ARRAY_ELEMENTS_MAX,
+    SMALL_ARRAYS_COST_MAX,
     STRING_BYTES_MAX,
     STRINGS_COST_MAX,
 )
@@ -50,9 +51,9 @@ class Array(msgspec.Struct, frozen=True):
 class Budget:
     """What the values of one file may still cost: memory of strings and of arrays, and elements to step over."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_arrays: bool) -> None:
         self._strings_cost = STRINGS_COST_MAX
-        self._arrays_cost = ARRAYS_COST_MAX
+        self._arrays_cost = ARRAYS_COST_MAX if with_arrays else SMALL_ARRAYS_COST_MAX
         self._elements = ARRAY_ELEMENTS_MAX
 
     def take_string(self, value: str) -> str:
@@ -64,7 +65,7 @@ class Budget:
     def take_element(self, value: Scalar) -> Scalar:
         self._arrays_cost -= sys.getsizeof(value) + SLOT_BYTES
         if self._arrays_cost < 0:
-            raise bad_file("its arrays are too large to be shown")
+            raise bad_file("its arrays hold more values than any model's")
         return value
 
     def take_elements(self, count: int) -> None:

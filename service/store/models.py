@@ -21,8 +21,8 @@ class ModelStore:
 
     Theory of operation. Nothing is remembered of the folder but what each file that was seen last is filed under: its
     load key. A key is that of the file's identity until the digest is known, and then changes only while nothing that
-    was loaded under it lives, and nobody is about to load under it (a request asks for the facts first). When a file is gone or is another one, and no other path has its key, `on_replaced` is
-    called once with that key.
+    was loaded under it lives, and nobody is about to load under it (a request asks for the facts first). When a file
+    is gone or is another one, and no other path has its key, `on_replaced` is called once with that key.
 
     Args:
         read: reads one model's files; see `service.store.facts_cache`.
