@@ -38,10 +38,6 @@ class Device:
         self.causes: dict[str, None] = {}
 
 
-def is_host(device: Device) -> bool:
-    return device.id == HOST
-
-
 def is_card(device: Device) -> bool:
     return device.id != HOST
 

@@ -12,7 +12,7 @@ from statemachines.drive import Driver
 from statemachines.effects import SpawnRunner
 from statemachines.eviction import Candidate
 from statemachines.failures import never_fits
-from statemachines.load import Load, LoadState, LoadTrigger
+from statemachines.load import Load, LoadTrigger
 from statemachines.placement import Decision, KeyHold, Room, decide
 from statemachines.runner import Runner, RunnerState, RunnerTrigger, Stage, is_idle
 from statemachines.step import Step
@@ -28,26 +28,22 @@ class Planner:
         self._driver = driver
 
     def plan(self, load: Load, step: Step) -> None:
-        """Plan one load.
+        """Plan one WAITING load.
 
         (1) In its back-off: it waits for that, and nobody waits for it.
-        (2) A READY runner has come to cover it: SERVED.
-        (3) The READY runner of its key is fenced by another load: it waits until that one has left or is free again.
-        (4) Otherwise the placement decides.
+        (2) The READY runner of its key is fenced by another load: it waits until that one has left or is free again
+            (then the placing of its requests closes it before it is planned).
+        (3) Otherwise the placement decides.
         """
-        if load.state is not LoadState.WAITING:
-            return
         until = self._world.deadlines.due_at(DeadlineName.BACKOFF, load.id)
         if until is not None:  # (1)
             load.wait = Wait(Cause.BACKOFF, until=until)
             return
-        if self._driver.serve_waiting_load(load, step):  # (2)
-            return
         ready = self._world.ready.get(load.key)
-        if ready is not None and ready.fence is not None and ready.fence != load.id:  # (3)
+        if ready is not None and ready.fence is not None and ready.fence != load.id:  # (2)
             load.wait = Wait(Cause.FENCE, (f"runner {ready.id}", f"load {ready.fence}"))
             return
-        self._act(load, self._decide(load, ready), step)  # (4)
+        self._act(load, self._decide(load, ready), step)  # (3)
 
     def _decide(self, load: Load, ready: Runner | None) -> Decision:
         blocking = None if ready is None or ready.fence is not None else self._candidate(ready)
@@ -106,8 +102,8 @@ class Planner:
             self._driver.fire_runner(self._world.runners[victim], RunnerTrigger.VICTIM_CHOSEN, step)
         for fence in decision.fences:
             self._driver.raise_fence(self._world.runners[fence], load, step)
-        if decision.cause is not None:
-            load.wait = Wait(decision.cause, self._holders(load, decision.cause))
+        assert decision.cause is not None
+        load.wait = Wait(decision.cause, self._holders(load, decision.cause))
 
     def _start(self, load: Load, step: Step) -> None:
         """Bytes first, then the process: a runner is born LOADING."""

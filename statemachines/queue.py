@@ -14,11 +14,6 @@ def in_turn(requests: Iterable[Request]) -> list[Request]:
     return sorted(requests, key=lambda request: request.arrived_step)
 
 
-def is_before(request: Request, other: Request) -> bool:
-    """Whether ``request`` has its turn before ``other``."""
-    return request.arrived_step < other.arrived_step
-
-
 def queue_full(waiting: int, queue_len_max: int) -> Refusal | None:
     """The refusal of a request that would wait as one too many, or None.
 

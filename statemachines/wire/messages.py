@@ -70,7 +70,7 @@ class Load(Message, frozen=True):
         identity: what the first path must still be, before and after the load.
         options: what to load for.
         threads: threads until the first `SetThreads` [count].
-        gate_path: fault tests only: the load waits, making no progress, while this file exists.
+        gate_path: fault tests only: a named pipe that the load reads to its end before it reports any progress.
     """
 
     paths: tuple[str, ...]

@@ -52,7 +52,9 @@ class Bench:
         memory_bytes: total and free memory of the host.
     """
 
-    def __init__(self, *, memory_bytes: int = 64 * GIB, is_open: bool = True, strict: bool = True, **limits: int) -> None:
+    def __init__(
+        self, *, memory_bytes: int = 64 * GIB, is_open: bool = True, strict: bool = True, **limits: int
+    ) -> None:
         self.limits = Limits(**limits)
         self.core = Scheduler(self.limits, strict=strict)
         self.at = NS_PER_S
@@ -104,7 +106,9 @@ class Bench:
     def finish(self, request: RequestId) -> None:
         self.give(events.RequestFinished(request=request))
 
-    def load(self, runner: RunnerId, *, context_tokens: int | None = None, slots: int = 1, report: bool = False) -> None:
+    def load(
+        self, runner: RunnerId, *, context_tokens: int | None = None, slots: int = 1, report: bool = False
+    ) -> None:
         """The runner's model is loaded with what was ordered."""
         spawn = self.spawned(runner)
         context = context_tokens or spawn.options.context_tokens

@@ -1,0 +1,376 @@
+"""Loads: single flight, order of bytes and places, grace, tries, fences, B11."""
+
+import pytest
+
+from statemachines import effects, events
+from statemachines.errors import RefusalCode
+from statemachines.facts import LoadFailure
+from statemachines.units import GIB, MIB, NS_PER_S, LoadId, RunnerId
+from tests.statemachines.bench import Bench, key_of, need_bytes
+
+NEED = need_bytes(100 * MIB)
+
+
+def test_many_requests_for_one_model_start_it_once() -> None:
+    bench = Bench()
+    for _ in range(5):
+        bench.ask("a")
+    assert len(bench.all(effects.SpawnRunner)) == 1
+
+
+def test_a_model_that_memory_cannot_take_is_refused_with_the_sums_and_nobody_is_unloaded() -> None:
+    bench = Bench(memory_bytes=2 * NEED)
+    idle = bench.ready("b")
+    request = bench.ask("a", weight_bytes=40 * GIB)
+    refusal = bench.refusal_of(request)
+    assert (refusal.code, refusal.status_hint) == (RefusalCode.TOO_LARGE, 503)
+    assert "the model needs 40" in refusal.message
+    assert "weights 40.0 GiB" in refusal.message
+    assert bench.runner(idle).state == "ready"
+
+
+def test_an_idle_runner_makes_room_and_the_load_says_for_whom_it_waits() -> None:
+    bench = Bench(memory_bytes=NEED + MIB)
+    idle = bench.ready("b")
+    request = bench.ask("a")
+    assert bench.runner(idle).state == "unloading"
+    cause = bench.request(request).cause
+    assert cause is not None
+    assert (cause.cause, cause.holders) == ("bytes", (f"runner {idle}",))
+    bench.exit(idle)
+    assert bench.last_spawn().model == "a"
+
+
+def test_the_longest_idle_leaves_when_there_is_no_runner_place() -> None:
+    bench = Bench(runners_max=2)
+    old = bench.ready("b")
+    bench.pass_time(NS_PER_S)
+    young = bench.ready("c")
+    request = bench.ask("a")
+    assert (bench.runner(old).state, bench.runner(young).state) == ("unloading", "ready")
+    assert bench.cause(request) == "runner_place"
+    bench.exit(old)
+    assert bench.last_spawn().model == "a"
+
+
+def test_a_busy_runner_is_fenced_and_leaves_with_its_last_lease() -> None:
+    bench = Bench(runners_max=1)
+    runner = bench.ready("b")
+    busy = bench.ask("b")
+    waiting = bench.ask("b")
+    wanted = bench.ask("a")
+    assert bench.runner(runner).fence == bench.request(wanted).load
+    cause = bench.request(waiting).cause
+    assert cause is not None
+    assert (cause.cause, cause.holders) == ("fence", (f"runner {runner}", f"load {bench.request(wanted).load}"))
+    late = bench.ask("b")
+    assert bench.request(late).load == bench.request(waiting).load
+    bench.answer(busy)
+    assert bench.runner(runner).state == "unloading"
+    bench.exit(runner)
+    assert bench.last_spawn().model == "a"
+    assert bench.cause(late) == "load_place" or bench.cause(late) == "runner_place"
+
+
+def test_a_fence_that_falls_serves_those_who_waited_behind_it_in_the_same_step() -> None:
+    bench = Bench(runners_max=1)
+    runner = bench.ready("b")
+    busy = bench.ask("b")
+    wanted = bench.ask("a")
+    waiting = bench.ask("b")
+    fenced_load = bench.request(waiting).load
+    bench.finish(wanted)
+    assert bench.runner(runner).fence is None
+    assert any(report.id == fenced_load and report.target == "served" for report in bench.now(effects.ReportTransition))
+    assert bench.runner(runner).waiters == (waiting,)
+    bench.answer(busy)
+    assert bench.request(waiting).state == "leased"
+
+
+def test_a_load_of_the_same_key_with_other_options_fences_its_runner_even_where_bytes_would_fit() -> None:
+    bench = Bench()
+    runner = bench.ready("a")
+    busy = bench.ask("a")
+    larger = bench.ask("a", num_ctx=8192)
+    assert bench.runner(runner).fence == bench.request(larger).load
+    bench.sample(64 * GIB)
+    assert bench.cause(larger) == "key"
+    bench.answer(busy)
+    assert bench.last_spawn().options.context_tokens == 8192
+    assert bench.runner(runner).state == "unloading"
+
+
+def test_the_next_load_may_start_beside_the_old_runner_if_the_bytes_are_there() -> None:
+    bench = Bench()
+    runner = bench.ready("a")
+    bench.ask("a", num_ctx=8192)
+    assert bench.runner(runner).state == "unloading"
+    assert bench.last_spawn().runner != runner
+
+
+def test_bytes_are_given_in_order_of_arrival() -> None:
+    bench = Bench(memory_bytes=3 * NEED)
+    busy_runner = bench.ready("b")
+    busy = bench.ask("b")
+    large = bench.ask("a", weight_bytes=2 * NEED)
+    small = bench.ask("c", weight_bytes=50 * MIB)
+    assert bench.cause(large) == "bytes"
+    assert bench.runner(busy_runner).fence == bench.request(large).load
+    assert bench.cause(small) in {"earlier_loads", "bytes"}
+    bench.answer(busy)
+    bench.exit(busy_runner)
+    assert bench.all(effects.SpawnRunner)[1].model == "a"
+
+
+def test_a_later_load_waits_behind_earlier_ones_by_name() -> None:
+    bench = Bench(memory_bytes=2 * NEED + MIB)
+    first = bench.ready("b")
+    bench.ask("b")
+    blocked = bench.ask("a", weight_bytes=150 * MIB)
+    later = bench.ask("c", weight_bytes=150 * MIB)
+    assert bench.runner(first).fence == bench.request(blocked).load
+    cause = bench.request(later).cause
+    assert cause is not None
+    assert (cause.cause, cause.holders) == ("earlier_loads", (f"load {bench.request(blocked).load}",))
+
+
+def test_loads_whose_bytes_fit_run_side_by_side_up_to_the_limit() -> None:
+    bench = Bench(loads_parallel_max=2)
+    bench.ask("a")
+    bench.ask("b")
+    third = bench.ask("c")
+    assert [spawn.model for spawn in bench.all(effects.SpawnRunner)] == ["a", "b"]
+    cause = bench.request(third).cause
+    assert cause is not None
+    assert (cause.cause, cause.holders) == ("load_place", ("runner 1", "runner 2"))
+    bench.load(RunnerId(1))
+    assert bench.last_spawn().model == "c"
+
+
+def test_more_waiting_loads_than_one_step_plans_are_due_at_once() -> None:
+    bench = Bench(plans_per_step_max=1, loads_parallel_max=3)
+    blocked = [bench.ask(model) for model in ("a", "b", "c", "d", "e")]
+    bench.sample(64 * GIB)
+    assert bench.core.next_deadline() == bench.at
+    bench.pass_time(0)
+    assert bench.core.next_deadline() != bench.at
+    assert [bench.cause(request) for request in blocked] == ["loading"] * 3 + ["load_place"] * 2
+
+
+def test_a_load_that_is_about_to_be_planned_says_so() -> None:
+    bench = Bench(plans_per_step_max=0)
+    assert bench.cause(bench.ask("a")) == "planning"
+
+
+def test_the_last_claimant_of_a_waiting_load_withdraws_it() -> None:
+    bench = Bench(loads_parallel_max=0)
+    first, second = bench.ask("a"), bench.ask("a")
+    bench.finish(first)
+    assert bench.open_load("a").claimants == (second,)
+    bench.finish(second)
+    assert bench.core.snapshot().loads == ()
+
+
+def test_a_starting_load_survives_its_claimants_for_its_grace_and_serves_who_comes_back() -> None:
+    bench = Bench(load_grace_ns=5 * NS_PER_S)
+    bench.finish(bench.ask("a"))
+    (deadline,) = bench.open_load("a").deadlines
+    assert (deadline.name, deadline.due) == ("grace", bench.at + 5 * NS_PER_S)
+    again = bench.ask("a")
+    assert bench.open_load("a").deadlines == ()
+    bench.pass_time(6 * NS_PER_S)
+    bench.load(RunnerId(1))
+    assert bench.request(again).state == "leased"
+
+
+def test_a_starting_load_that_nobody_wants_ends_with_its_grace() -> None:
+    bench = Bench(load_grace_ns=5 * NS_PER_S)
+    bench.finish(bench.ask("a"))
+    bench.pass_time(5 * NS_PER_S)
+    assert bench.runner(RunnerId(1)).state == "unloading"
+    assert bench.core.snapshot().loads == ()
+    bench.load(RunnerId(1))
+    assert bench.runner(RunnerId(1)).state == "unloading"
+
+
+def test_a_load_that_finishes_within_its_grace_takes_the_default_keep_alive() -> None:
+    bench = Bench()
+    bench.finish(bench.ask("a"))
+    bench.load(RunnerId(1))
+    assert bench.runner(RunnerId(1)).expires_at == bench.at + bench.limits.keep_alive_default_ns
+
+
+def test_a_load_in_its_grace_yields_its_bytes_to_one_that_somebody_wants() -> None:
+    bench = Bench(memory_bytes=NEED + MIB)
+    bench.finish(bench.ask("a"))
+    bench.ask("b")
+    assert bench.runner(RunnerId(1)).state == "unloading"
+    bench.exit(RunnerId(1))
+    assert bench.last_spawn().model == "b"
+
+
+def test_a_load_in_its_grace_yields_its_load_place() -> None:
+    bench = Bench(loads_parallel_max=1)
+    bench.finish(bench.ask("a"))
+    bench.ask("b")
+    assert bench.runner(RunnerId(1)).state == "unloading"
+    assert bench.last_spawn().model == "b"
+
+
+@pytest.mark.parametrize("load_grace_ns", [0, 30 * NS_PER_S])
+def test_b11_two_unloads_in_flight_never_touch_the_new_runner(load_grace_ns: int) -> None:
+    """A load is cancelled by its client, then the same model is asked for with other options."""
+    bench = Bench(load_grace_ns=load_grace_ns)
+    bench.finish(bench.ask("a"))
+    if load_grace_ns == 0:
+        bench.pass_time(0)
+    wanted = bench.ask("a", num_ctx=8192)
+    old, new = RunnerId(1), RunnerId(2)
+    assert [effect.runner for effect in bench.all(effects.TerminateRunner)] == [old]
+    for late in (
+        events.LoadFailed(runner=old, kind=LoadFailure.ENGINE, message="interrupted"),
+        events.LinkLost(runner=old, message="end"),
+        events.ProcessExited(runner=old, exit=events.Exit(0)),
+        events.ProcessExited(runner=old, exit=events.Exit(0)),
+    ):
+        bench.give(late)
+        assert bench.runner(new).state == "loading"
+    bench.load(new)
+    assert bench.request(wanted).state == "leased"
+    assert {effect.runner for effect in bench.all(effects.KillRunner)} <= {old}
+
+
+def test_a_key_that_is_loading_is_never_ordered_a_second_time() -> None:
+    bench = Bench()
+    bench.ask("a")
+    bench.ask("a", num_ctx=8192)
+    bench.sample(64 * GIB)
+    assert len(bench.all(effects.SpawnRunner)) == 1
+
+
+@pytest.mark.parametrize("how", ["exit", "spawn", "link"])
+def test_a_lost_try_is_repeated_once_after_a_pause(how: str) -> None:
+    bench = Bench(retry_backoff_ns=2 * NS_PER_S)
+    request = bench.ask("a")
+
+    def lose(runner: RunnerId) -> None:
+        if how == "spawn":
+            bench.give(events.SpawnFailed(runner=runner, message="no"))
+        elif how == "link":
+            bench.give(events.LinkLost(runner=runner, message="no"))
+        else:
+            bench.exit(runner, -11)
+
+    lose(RunnerId(1))
+    bench.sample(64 * GIB)
+    cause = bench.request(request).cause
+    assert cause is not None
+    assert (cause.cause, cause.until) == ("backoff", bench.at + 2 * NS_PER_S)
+    bench.pass_time(2 * NS_PER_S)
+    lose(RunnerId(2))
+    refusal = bench.refusal_of(request)
+    assert (refusal.code, refusal.status_hint) == (RefusalCode.LOAD_FAILED, 500)
+    assert len(bench.all(effects.SpawnRunner)) == 2
+
+
+def test_a_load_in_its_back_off_holds_nobody_up() -> None:
+    bench = Bench(runners_max=1)
+    bench.ask("a")
+    bench.exit(RunnerId(1), 1)
+    bench.ask("b")
+    assert bench.last_spawn().model == "b"
+
+
+def test_a_try_lost_after_everybody_left_is_not_repeated() -> None:
+    bench = Bench()
+    bench.finish(bench.ask("a"))
+    bench.exit(RunnerId(1), 1)
+    assert bench.core.snapshot().loads == ()
+
+
+def test_a_refused_load_tells_every_claimant_and_lets_those_behind_it_try() -> None:
+    bench = Bench()
+    first, second = bench.ask("a"), bench.ask("a")
+    other = bench.ask("a", num_ctx=8192)
+    bench.fail_load(RunnerId(1))
+    for request in (first, second):
+        assert bench.refusal_of(request).message == "the model could not be loaded: cannot"
+    assert bench.request(other).state == "waiting"
+    assert bench.last_spawn().options.context_tokens == 8192
+
+
+@pytest.mark.parametrize("by_exit", [False, True])
+def test_running_out_of_memory_is_refused_with_the_sums(by_exit: bool) -> None:
+    bench = Bench()
+    request = bench.ask("a")
+    if by_exit:
+        bench.exit(RunnerId(1), -9, was_out_of_memory=True)
+    else:
+        bench.fail_load(RunnerId(1), LoadFailure.OUT_OF_MEMORY)
+    refusal = bench.refusal_of(request)
+    assert refusal.code is RefusalCode.OUT_OF_MEMORY
+    assert "weights 100.0 MiB" in refusal.message
+
+
+def test_a_file_that_changed_under_the_load_is_said_so() -> None:
+    bench = Bench()
+    request = bench.ask("a")
+    bench.fail_load(RunnerId(1), LoadFailure.REPLACED)
+    assert bench.refusal_of(request).code is RefusalCode.MODEL_REPLACED
+
+
+def test_a_load_is_alive_as_long_as_it_makes_progress() -> None:
+    bench = Bench(load_stall_ns=10 * NS_PER_S)
+    request = bench.ask("a")
+    for part in (1, 2):
+        bench.pass_time(9 * NS_PER_S)
+        bench.give(events.LoadProgressed(runner=RunnerId(1), done_ppm=part))
+    assert bench.runner(RunnerId(1)).progress_ppm == 2
+    bench.pass_time(10 * NS_PER_S)
+    assert bench.runner(RunnerId(1)).stage == "killing"
+    assert "load_stall_s" in bench.refusal_of(request).message
+    bench.give(events.LoadProgressed(runner=RunnerId(1), done_ppm=3))
+    assert bench.runner(RunnerId(1)).progress_ppm == 2
+
+
+def test_what_was_really_allocated_replaces_the_plan_in_the_books() -> None:
+    bench = Bench()
+    bench.ask("a")
+    planned = bench.core.snapshot().devices[0].reserved_bytes
+    bench.load(RunnerId(1), report=True)
+    device = bench.core.snapshot().devices[0]
+    assert device.reserved_bytes == 0
+    assert 2 * MIB <= device.used_bytes < planned
+
+
+def test_an_empty_report_leaves_the_plan_in_the_books() -> None:
+    bench = Bench()
+    bench.ask("a")
+    planned = bench.core.snapshot().devices[0].reserved_bytes
+    bench.load(RunnerId(1))
+    assert bench.core.snapshot().devices[0].used_bytes == planned
+
+
+def test_a_key_is_alive_while_a_load_or_a_runner_of_it_is() -> None:
+    bench = Bench(loads_parallel_max=1)
+    assert not bench.core.is_key_alive(key_of("a"))
+    bench.ready("a")
+    assert bench.core.is_key_alive(key_of("a"))
+    bench.exit(RunnerId(1))
+    assert not bench.core.is_key_alive(key_of("a"))
+    bench.ask("b")
+    bench.ask("a")
+    assert bench.core.is_key_alive(key_of("a"))
+    assert bench.open_load("a").runner is None
+    assert LoadId(3) == bench.open_load("a").load
+
+
+def test_a_load_waits_for_one_that_is_still_loading_when_nobody_else_could_make_room() -> None:
+    bench = Bench(runners_max=1)
+    bench.ask("a")
+    waiting = bench.ask("b")
+    cause = bench.request(waiting).cause
+    assert cause is not None
+    assert (cause.cause, cause.holders) == ("runner_place", ("runner 1",))
+    bench.load(RunnerId(1))
+    assert bench.runner(RunnerId(1)).fence == bench.request(waiting).load
