@@ -2,15 +2,24 @@
 
 The gate is a named pipe. At the first report of progress the load opens it for reading and reads to its end: it then
 hangs in the operating system, as on a disk that does not answer, and neither reports progress nor hears a message.
-The test opens the pipe for writing (which tells it that the load has arrived) and closes it to let the load go on. A
-gate that does not exist is open.
+Opening the pipe for writing tells the test that the load has arrived; closing it lets the load go on.
 """
 
-import os
 from pathlib import Path
 
 
-def pass_gate(path: str | None) -> None:
-    """Wait until whoever opened the gate closes it."""
-    if path is not None and os.path.exists(path):
-        Path(path).read_bytes()
+class Gate:
+    """Closed until it has been passed once.
+
+    Args:
+        path: the named pipe; None for a gate that was always open.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+
+    def wait(self) -> None:
+        """Return when whoever opened the gate has closed it."""
+        path, self._path = self._path, None
+        if path is not None:
+            Path(path).read_bytes()

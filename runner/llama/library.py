@@ -10,14 +10,10 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
-import llama_cpp
 from llama_cpp import llama_cpp as _functions
 
 engine: Any = _functions
 # The package's own annotations describe pointers by types that exist only while checking; Any says so in one place.
-
-ENGINE_NAME = f"llama-cpp-python {llama_cpp.__version__}"
-
 
 CACHE_TYPES: dict[str, int] = {
     "f16": engine.GGML_TYPE_F16,

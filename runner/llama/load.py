@@ -21,6 +21,9 @@ from statemachines.wire.messages import Load
 SLOTS_MAX = 1
 """Continuous batching comes later; a larger setting is refused by name."""
 
+CONTEXT_TOKENS_MIN = 2
+"""One token of a prompt and one of an answer."""
+
 _ALL_LAYERS = -1
 
 
@@ -84,6 +87,8 @@ def identity_of(stat: os.stat_result) -> FileIdentity:
 
 def _check_options(options: LoadOptions) -> None:
     """Name what this runner does not do, before any work."""
+    if options.context_tokens < CONTEXT_TOKENS_MIN:
+        _unsupported(f"a context of {options.context_tokens} tokens has no room for a prompt and an answer")
     if options.slots > SLOTS_MAX:
         _unsupported(f"{options.slots} slots were asked for, and a runner has {SLOTS_MAX} in this version")
     if options.kind is not LoadKind.COMPLETION:

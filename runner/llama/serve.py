@@ -6,7 +6,7 @@ from collections.abc import Callable
 from runner.llama import library
 from runner.llama.beats import LoadProgress
 from runner.llama.failure import LoadError
-from runner.llama.gate import pass_gate
+from runner.llama.gate import Gate
 from runner.llama.load import LoadAborted, Loaded, load
 from runner.llama.log import EngineLog
 from runner.llama.steps import StepLoop
@@ -36,12 +36,12 @@ def serve(request: Load, receive: Receive, poll: Poll, send: Send) -> None:
 
 
 def _load(request: Load, poll: Poll, send: Send) -> Loaded:
-    progress = LoadProgress(send)
+    gate, progress = Gate(request.gate_path), LoadProgress(send)
     log = EngineLog()
     library.start(log.take)
 
     def go_on(done: float) -> bool:
-        pass_gate(request.gate_path)
+        gate.wait()
         progress.report(done)
         return not _is_told_to_stop(poll)
 

@@ -1,6 +1,7 @@
 """A real runner process with the engine, and the service's end of its link, without a service."""
 
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -39,6 +40,10 @@ class RunnerProcess:
                 return None
             self._received += self._link.receive(data)
         return self._received.pop(0)
+
+    def has_news(self) -> bool:
+        """Whether something has been received that nobody has read."""
+        return bool(self._received or select.select([self._sock], [], [], 0)[0])
 
     def until(self, *kinds: type[ToService]) -> list[ToService]:
         """Everything up to and with the first message of these kinds, or to the end of the link."""

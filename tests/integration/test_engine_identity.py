@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from gguf import GGMLQuantizationType
 
@@ -10,12 +11,15 @@ from statemachines.units import LeaseId
 from statemachines.wire.messages import SetThreads
 from tests.factory.random_model import random_model
 from tests.factory.vocabulary import bpe
+from tests.integration.engine_logits import Evaluated, Floats
 from tests.integration.engine_runs import chat, drive, end_of, generate, load_of, ready_of, text_of
 
 pytestmark = pytest.mark.engine
 
 CONTEXT_TOKENS = 512
 MADE_TOKENS = 24
+F32_TOLERANCE = 2e-6
+"""Largest difference of a logit of a weight type that is not promised bit for bit."""
 PROMPTS = (
     "a",
     "Hello there, engine.",
@@ -85,3 +89,25 @@ def test_an_answer_continues_from_its_context(model: Path) -> None:
     assert len(context) == len(end_of(whole).context) - 6
     rest = drive(load_of(model), [generate("", context=context, num_predict=6)])
     assert text_of(first) + text_of(rest) == text_of(whole)
+
+
+def logits(path: Path, *, chunk_tokens: int, threads: int) -> Floats:
+    evaluated = Evaluated(path, PROMPTS[2], chunk_tokens=chunk_tokens, threads=threads)
+    try:
+        return evaluated.logits()
+    finally:
+        evaluated.close()
+
+
+@pytest.mark.parametrize(("chunk_tokens", "threads"), [(64, 2), (32, 1), (8, 2), (512, 1)])
+@pytest.mark.parametrize(
+    ("weights", "tolerance"), [(GGMLQuantizationType.Q4_0, 0), (GGMLQuantizationType.F32, F32_TOLERANCE)]
+)
+def test_logits_do_not_depend_on_threads_or_chunks(
+    tmp_path: Path, weights: GGMLQuantizationType, tolerance: float, chunk_tokens: int, threads: int
+) -> None:
+    path = random_model(tmp_path / "model.gguf", weights=weights, seed=7)
+    expected = logits(path, chunk_tokens=64, threads=1)
+    found = logits(path, chunk_tokens=chunk_tokens, threads=threads)
+    assert np.abs(found - expected).max() <= tolerance
+    assert np.abs(expected).max() > 1

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 from pathlib import Path
 
 import msgspec
@@ -95,6 +94,7 @@ def test_a_file_that_is_replaced_during_the_load_is_not_served(tmp_path: Path) -
         ({"kind": LoadKind.EMBEDDING}, "embedding"),
         ({"shift": True}, "shift"),
         ({"cache_type": "q4_0"}, "q4_0"),
+        ({"context_tokens": 1}, "context"),
     ],
 )
 def test_what_is_not_served_is_refused_by_name(model: Path, options: dict[str, object], word: str) -> None:
@@ -129,21 +129,21 @@ def test_the_gate_holds_a_load_until_it_is_closed(model: Path, tmp_path: Path) -
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     load = msgspec.structs.replace(load_of(model), gate_path=str(gate))
-    sent: list[ToService] = []
+    with runner_process() as runner:
+        runner.send(load)
+        with gate.open("wb"):  # returns once the load waits
+            assert not runner.has_news()
+        assert isinstance(runner.until(Ready, LoadFailed)[-1], Ready)
 
-    def run() -> None:
-        sent.extend(drive(load))
 
-    def hold() -> None:
+def test_a_runner_whose_load_hangs_leaves_when_told(model: Path, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    with runner_process() as runner:
+        runner.send(msgspec.structs.replace(load_of(model), gate_path=str(gate)))
         with gate.open("wb"):
-            gate.unlink()
-            assert sent == []
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    run()
-    holder.join()
-    assert isinstance(sent[-1], Ready)
+            runner.send(Shutdown())
+            assert runner.wait() == 0
 
 
 def test_a_model_that_no_memory_holds_is_out_of_memory(tmp_path: Path) -> None:

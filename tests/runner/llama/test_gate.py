@@ -2,21 +2,20 @@ import os
 import threading
 from pathlib import Path
 
-from runner.llama.gate import pass_gate
+from runner.llama.gate import Gate
 
 
-def test_no_gate_and_a_gate_that_is_not_there_are_open(tmp_path: Path) -> None:
-    pass_gate(None)
-    pass_gate(str(tmp_path / "gate"))
+def test_no_gate_is_always_open() -> None:
+    Gate(None).wait()
 
 
-def test_a_gate_holds_until_it_is_closed(tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
-    passed = threading.Event()
-    thread = threading.Thread(target=lambda: (pass_gate(str(gate)), passed.set()))
+def test_a_gate_holds_once_until_it_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "gate"
+    os.mkfifo(path)
+    gate, passed = Gate(str(path)), threading.Event()
+    thread = threading.Thread(target=lambda: (gate.wait(), passed.set(), gate.wait()))
     thread.start()
-    with gate.open("wb"):  # returns once the other side waits
+    with path.open("wb"):  # returns once the other side waits
         assert not passed.is_set()
     thread.join()
     assert passed.is_set()

@@ -1,0 +1,148 @@
+"""Sampling is llama.cpp's own: 2,000 draws per option against exact probabilities, and one text per seed.
+
+The prompt is always the same, so are its logits, and each draw is the first token of an answer with its own seed. The
+probabilities are computed here from the logits by what each option is documented to do. Seeds are fixed: a test that
+passes once passes always.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from runner.llama.sampling import engine_seed
+from statemachines.wire.messages import Sampling
+from tests.factory.random_model import random_model
+from tests.integration.engine_logits import Evaluated
+from tests.integration.engine_runs import drive, generate, load_of, text_of
+
+pytestmark = pytest.mark.engine
+
+DRAWS = 2000
+PROMPT = "the prompt, the prompt"
+NEUTRAL = Sampling(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0)
+"""Everything off: the model's own distribution."""
+OPTIONS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "temperature 0.5": {"temperature": 0.5},
+    "temperature 1.7": {"temperature": 1.7},
+    "top_k": {"top_k": 12},
+    "top_p": {"top_p": 0.85},
+    "min_p": {"min_p": 0.15},
+    "repeat_penalty": {"repeat_penalty": 1.4},
+    "repeat_last_n": {"repeat_penalty": 1.4, "repeat_last_n": 5},
+    "repeat_last_n of all": {"repeat_penalty": 1.4, "repeat_last_n": -1},
+    "the defaults": msgspec.structs.asdict(Sampling()),
+    "all at once": {"temperature": 0.9, "top_k": 30, "top_p": 0.9, "min_p": 0.02, "repeat_penalty": 1.2},
+}
+Floats = npt.NDArray[np.float64]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_model(tmp_path_factory.mktemp("sampling") / "random.gguf", seed=5)
+
+
+@pytest.fixture(scope="module")
+def evaluated(model: Path) -> Iterator[Evaluated]:
+    evaluated = Evaluated(model, PROMPT)
+    yield evaluated
+    evaluated.close()
+
+
+def expected(logits: Floats, seen: list[int], wanted: Sampling) -> Floats:
+    """Exact probabilities: penalties, top-k, top-p, min-p, temperature, in this order."""
+    last = len(seen) if wanted.repeat_last_n < 0 else min(wanted.repeat_last_n, len(seen))
+    scores = logits.copy()
+    for token in set(seen[len(seen) - last :]):
+        scores[token] = (
+            scores[token] / wanted.repeat_penalty if scores[token] > 0 else scores[token] * wanted.repeat_penalty
+        )
+    ranked = np.argsort(-scores, kind="stable")
+    if wanted.top_k > 0:
+        ranked = ranked[: wanted.top_k]
+    if wanted.top_p < 1:
+        before = np.cumsum(softmax(scores[ranked])) - softmax(scores[ranked])
+        ranked = ranked[before < wanted.top_p]
+    if wanted.min_p > 0:
+        kept = softmax(scores[ranked])
+        ranked = ranked[kept >= wanted.min_p * kept[0]]
+    probabilities = np.zeros_like(scores)
+    probabilities[ranked] = softmax(scores[ranked] / wanted.temperature)
+    return probabilities
+
+
+def softmax(scores: Floats) -> Floats:
+    powers = np.exp(scores - scores.max())
+    return np.asarray(powers / powers.sum())
+
+
+def chi_square(counts: Floats, probabilities: Floats) -> tuple[float, int]:
+    """Pearson's statistic and its degrees of freedom; tokens expected fewer than five times are one class."""
+    wanted = probabilities * counts.sum()
+    rare = wanted < 5
+    observed = np.append(counts[~rare], counts[rare].sum())
+    wanted = np.append(wanted[~rare], wanted[rare].sum())
+    observed, wanted = observed[wanted > 0], wanted[wanted > 0]
+    return float(((observed - wanted) ** 2 / wanted).sum()), len(wanted) - 1
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_draws_are_distributed_as_the_option_says(evaluated: Evaluated, name: str) -> None:
+    wanted = msgspec.structs.replace(NEUTRAL, **OPTIONS[name])
+    probabilities = expected(evaluated.logits().astype(float), evaluated.tokens, wanted)
+    assert (probabilities > 0.01).sum() > 5, "the test needs a distribution with some width"
+    draws = [evaluated.draw(msgspec.structs.replace(wanted, seed=seed)) for seed in range(DRAWS)]
+    counts = np.bincount(draws, minlength=len(probabilities)).astype(np.float64)
+    assert counts[probabilities == 0].sum() == 0
+    statistic, freedom = chi_square(counts, probabilities)
+    assert statistic < freedom + 3.1 * np.sqrt(2 * freedom)  # of all sets of seeds about one in a thousand fails
+
+
+def test_the_test_tells_distributions_apart(evaluated: Evaluated) -> None:
+    """A temperature that is wrong by a tenth is noticed."""
+    wanted = msgspec.structs.replace(NEUTRAL, temperature=0.9)
+    draws = [evaluated.draw(msgspec.structs.replace(wanted, seed=seed)) for seed in range(DRAWS)]
+    probabilities = expected(evaluated.logits().astype(float), evaluated.tokens, NEUTRAL)
+    statistic, freedom = chi_square(np.bincount(draws, minlength=len(probabilities)).astype(float), probabilities)
+    assert statistic > freedom + 3.1 * np.sqrt(2 * freedom)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0])
+def test_no_temperature_is_greedy(evaluated: Evaluated, temperature: float) -> None:
+    best = int(np.argmax(evaluated.logits().astype(float)))
+    assert evaluated.draw(Sampling(temperature=temperature, seed=-1)) == best
+
+
+def test_a_greedy_choice_obeys_the_penalty(evaluated: Evaluated) -> None:
+    wanted = Sampling(temperature=0, repeat_penalty=1.9, repeat_last_n=-1)
+    probabilities = expected(
+        evaluated.logits().astype(float),
+        evaluated.tokens,
+        msgspec.structs.replace(NEUTRAL, repeat_penalty=1.9, repeat_last_n=-1),
+    )
+    assert evaluated.draw(wanted) == int(np.argmax(probabilities))
+
+
+def answer(model: Path, seed: int) -> str:
+    return text_of(drive(load_of(model), [generate(PROMPT, sampling=Sampling(seed=seed), num_predict=24)]))
+
+
+def test_one_seed_makes_one_text(model: Path) -> None:
+    assert answer(model, 42) == answer(model, 42)
+    assert len({answer(model, seed) for seed in range(8)}) == 8
+
+
+def test_a_drawn_seed_makes_another_text_each_time(model: Path) -> None:
+    assert len({answer(model, -1) for _ in range(3)}) > 1
+
+
+@pytest.mark.parametrize(
+    ("seed", "given"), [(0, 0), (42, 42), (1 << 32, 0), (-2, 0xFFFFFFFE), (0xFFFFFFFF, 0xFFFFFFFE)]
+)
+def test_every_other_seed_is_the_engines_own_and_never_its_wish_for_a_random_one(seed: int, given: int) -> None:
+    assert engine_seed(seed) == given
