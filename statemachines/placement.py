@@ -111,9 +111,7 @@ def decide(
     if short.is_covered and not key.is_held and need_bytes <= room.free_bytes and room.free_places >= 1:  # (4)
         return Decision(starts=True)
     if short.is_covered:  # (5)
-        return Decision(
-            cause=_cause(Shortfall(need_bytes - room.free_bytes, 1 - room.free_places), room, key, is_making_room=True)
-        )
+        return Decision(cause=_cause(room.missing_now(need_bytes), room, key, is_making_room=True))
     return _make_room(short, room, idle, busy, key)
 
 
