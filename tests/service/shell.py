@@ -74,9 +74,7 @@ class Shell:
             is_key_alive=self.core.is_key_alive,
             log=self.log,
         )
-        around = Surroundings(
-            self.processes, self.reactor.post, self.reactor.post_next, self.clock, config, self.log
-        )
+        around = Surroundings(self.processes, self.reactor.post, self.reactor.post_next, self.clock, config, self.log)
         self.finished: tuple[RunnerId, ...] | None = None
         self.samples_wanted = 0
         self.runners = Runners(nursery, around, find_model=self.desk.find_model)

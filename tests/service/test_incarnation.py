@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from service.incarnation import Incarnation, Surroundings
 from service.logs import make_log
@@ -71,14 +72,14 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(autojump_clock: trio.testing.MockClock) -> Bench:
+async def bench(autojump_clock: MockClock) -> Bench:
     return Bench()
 
 
 # Loading
 
 
-async def test_it_greets_asks_for_the_load_and_passes_on_how_it_goes(bench: Bench) -> None:
+async def test_it_greets_asks_for_the_load_and_passes_on_how_it_goes(autojump_clock: MockClock, bench: Bench) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bench.incarnation.run)
         process = await bench.processes.spawned()
@@ -96,7 +97,7 @@ async def test_it_greets_asks_for_the_load_and_passes_on_how_it_goes(bench: Benc
     assert bench.incarnation.loaded == READY.loaded
 
 
-async def test_the_load_is_not_asked_for_before_the_runner_has_greeted(bench: Bench) -> None:
+async def test_the_load_is_not_asked_for_before_the_runner_has_greeted(autojump_clock: MockClock, bench: Bench) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bench.incarnation.run)
         process = await bench.processes.spawned()
@@ -106,7 +107,7 @@ async def test_the_load_is_not_asked_for_before_the_runner_has_greeted(bench: Be
         process.exit()
 
 
-async def test_a_load_that_fails_is_told_before_the_exit(bench: Bench) -> None:
+async def test_a_load_that_fails_is_told_before_the_exit(autojump_clock: MockClock, bench: Bench) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bench.incarnation.run)
         process = await bench.processes.spawned()
@@ -125,7 +126,9 @@ async def test_a_load_that_fails_is_told_before_the_exit(bench: Bench) -> None:
 # Closing events
 
 
-async def test_a_process_that_cannot_be_spawned_is_told_without_the_systems_words(bench: Bench) -> None:
+async def test_a_process_that_cannot_be_spawned_is_told_without_the_systems_words(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
     bench.processes.fault = OSError(12, "Cannot allocate memory", "/secret/path")
 
     await bench.incarnation.run()
@@ -137,14 +140,16 @@ async def test_a_process_that_cannot_be_spawned_is_told_without_the_systems_word
     assert bench.log.rows("the runner could not be started")[0]["reason"] == "Cannot allocate memory"
 
 
-async def test_out_of_memory_evidence_goes_through(bench: Bench) -> None:
+async def test_out_of_memory_evidence_goes_through(autojump_clock: MockClock, bench: Bench) -> None:
     async with bench.ready() as process:
         process.exit(-9, was_out_of_memory=True)
 
     assert bench.posted == [events.ProcessExited(runner=RUNNER, exit=Exit(-9, True, "last words"))]
 
 
-async def test_what_the_runner_said_last_is_heard_before_its_exit_is_told(bench: Bench) -> None:
+async def test_what_the_runner_said_last_is_heard_before_its_exit_is_told(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
     async with bench.ready() as process:
         stream = bench.ask()
         await process.hear()
@@ -158,7 +163,7 @@ async def test_what_the_runner_said_last_is_heard_before_its_exit_is_told(bench:
     assert await stream.take(counts_as_sent=True) == Delta(LEASE, "bye")
 
 
-async def test_open_leases_are_lost_before_the_exit_is_told(bench: Bench) -> None:
+async def test_open_leases_are_lost_before_the_exit_is_told(autojump_clock: MockClock, bench: Bench) -> None:
     async with bench.ready() as process:
         stream = bench.ask()
         await process.hear()
@@ -173,7 +178,9 @@ async def test_open_leases_are_lost_before_the_exit_is_told(bench: Bench) -> Non
     assert await stream.take(counts_as_sent=True) is Loss.LOST
 
 
-async def test_a_link_that_ends_just_before_the_process_is_no_lost_link(bench: Bench) -> None:
+async def test_a_link_that_ends_just_before_the_process_is_no_lost_link(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
     async with bench.ready() as process:
         process.close_link()
         await trio.sleep(0.9)
@@ -182,7 +189,9 @@ async def test_a_link_that_ends_just_before_the_process_is_no_lost_link(bench: B
     assert bench.kinds() == [events.ProcessExited]
 
 
-async def test_a_link_that_ends_while_the_process_lives_on_is_lost_after_the_limit(bench: Bench) -> None:
+async def test_a_link_that_ends_while_the_process_lives_on_is_lost_after_the_limit(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
     async with bench.ready() as process:
         bench.ask()
         await process.hear()
@@ -196,7 +205,7 @@ async def test_a_link_that_ends_while_the_process_lives_on_is_lost_after_the_lim
     assert bench.kinds() == [events.LinkLost, events.LeaseEnded, events.ProcessExited]
 
 
-async def test_a_broken_protocol_is_a_lost_link_at_once(bench: Bench) -> None:
+async def test_a_broken_protocol_is_a_lost_link_at_once(autojump_clock: MockClock, bench: Bench) -> None:
     async with bench.ready() as process:
         process.say_bytes(b"\xff" * 10)
         await trio.testing.wait_all_tasks_blocked(0.01)
@@ -206,14 +215,16 @@ async def test_a_broken_protocol_is_a_lost_link_at_once(bench: Bench) -> None:
     assert bench.kinds() == [events.LinkLost, events.ProcessExited]
 
 
-async def test_a_stranger_who_holds_the_link_open_does_not_hold_up_the_exit(bench: Bench) -> None:
+async def test_a_stranger_who_holds_the_link_open_does_not_hold_up_the_exit(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
     async with bench.ready() as process:
         process.exit(leaves_link_open=True)
 
     assert bench.kinds() == [events.ProcessExited]
 
 
-async def test_a_runner_that_is_cut_off_in_a_message_just_exited(bench: Bench) -> None:
+async def test_a_runner_that_is_cut_off_in_a_message_just_exited(autojump_clock: MockClock, bench: Bench) -> None:
     async with bench.ready() as process:
         process.say_bytes(b"\x00\x00\x00")
         process.exit(-11)
@@ -221,7 +232,9 @@ async def test_a_runner_that_is_cut_off_in_a_message_just_exited(bench: Bench) -
     assert bench.posted == [events.ProcessExited(runner=RUNNER, exit=Exit(-11, False, "last words"))]
 
 
-async def test_a_service_that_is_cancelled_still_gets_the_closing_event(bench: Bench) -> None:
+async def test_a_service_that_is_cancelled_still_gets_the_closing_event(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bench.incarnation.run)
         await bench.processes.spawned()
@@ -231,7 +244,9 @@ async def test_a_service_that_is_cancelled_still_gets_the_closing_event(bench: B
     assert bench.kinds() == [events.ProcessExited]
 
 
-async def test_a_service_that_is_cancelled_during_the_spawn_gets_one_too(bench: Bench) -> None:
+async def test_a_service_that_is_cancelled_during_the_spawn_gets_one_too(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
     bench.processes.gate = trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bench.incarnation.run)
@@ -248,7 +263,7 @@ async def test_a_service_that_is_cancelled_during_the_spawn_gets_one_too(bench: 
     ("order", "signal"), [(Incarnation.terminate, "term"), (Incarnation.kill, "kill")], ids=["terminate", "kill"]
 )
 async def test_an_order_during_the_spawn_is_carried_out_when_the_process_is_there(
-    bench: Bench, order: Callable[[Incarnation], None], signal: str
+    autojump_clock: MockClock, bench: Bench, order: Callable[[Incarnation], None], signal: str
 ) -> None:
     bench.processes.gate = trio.Event()
     async with trio.open_nursery() as nursery:
@@ -262,7 +277,7 @@ async def test_an_order_during_the_spawn_is_carried_out_when_the_process_is_ther
     assert bench.kinds() == [events.ProcessExited]
 
 
-async def test_terminate_says_shutdown_and_signals(bench: Bench) -> None:
+async def test_terminate_says_shutdown_and_signals(autojump_clock: MockClock, bench: Bench) -> None:
     async with bench.ready() as process:
         process.obeys_term = False
         bench.incarnation.terminate()
@@ -271,7 +286,7 @@ async def test_terminate_says_shutdown_and_signals(bench: Bench) -> None:
         process.exit()
 
 
-async def test_orders_to_a_process_that_is_gone_do_nothing(bench: Bench) -> None:
+async def test_orders_to_a_process_that_is_gone_do_nothing(autojump_clock: MockClock, bench: Bench) -> None:
     async with bench.ready() as process:
         process.exit()
     bench.incarnation.kill()
@@ -281,7 +296,7 @@ async def test_orders_to_a_process_that_is_gone_do_nothing(bench: Bench) -> None
     assert process.signals == []
 
 
-async def test_threads_are_set_and_acknowledged(bench: Bench) -> None:
+async def test_threads_are_set_and_acknowledged(autojump_clock: MockClock, bench: Bench) -> None:
     async with bench.ready() as process:
         bench.incarnation.set_threads(2)
         assert await process.hear() == wire.SetThreads(2)
@@ -291,7 +306,7 @@ async def test_threads_are_set_and_acknowledged(bench: Bench) -> None:
     assert bench.posted[0] == events.ThreadsChanged(runner=RUNNER, threads=2)
 
 
-async def test_beats_are_passed_on(bench: Bench) -> None:
+async def test_beats_are_passed_on(autojump_clock: MockClock, bench: Bench) -> None:
     async with bench.ready() as process:
         process.say(wire.Beat(4, 100))
         process.exit()
@@ -302,7 +317,7 @@ async def test_beats_are_passed_on(bench: Bench) -> None:
 # Leases
 
 
-async def test_a_cancelled_lease_ends_by_the_runners_word(bench: Bench) -> None:
+async def test_a_cancelled_lease_ends_by_the_runners_word(autojump_clock: MockClock, bench: Bench) -> None:
     async with bench.ready() as process:
         bench.ask()
         assert isinstance(await process.hear(), Generate)
@@ -312,12 +327,10 @@ async def test_a_cancelled_lease_ends_by_the_runners_word(bench: Bench) -> None:
         process.say(wire.LeaseEnded(LEASE, EndReason.CANCELLED))
         process.exit()
 
-    assert bench.posted[0] == events.LeaseEnded(
-        runner=RUNNER, lease=LEASE, outcome=LeaseOutcome.CANCELLED, sent=False
-    )
+    assert bench.posted[0] == events.LeaseEnded(runner=RUNNER, lease=LEASE, outcome=LeaseOutcome.CANCELLED, sent=False)
 
 
-async def test_a_lease_of_which_the_runner_never_knew_ends_here(bench: Bench) -> None:
+async def test_a_lease_of_which_the_runner_never_knew_ends_here(autojump_clock: MockClock, bench: Bench) -> None:
     async with bench.ready() as process:
         bench.incarnation.leases.open(LEASE)
         bench.incarnation.leases.cancel(LEASE)
@@ -327,7 +340,9 @@ async def test_a_lease_of_which_the_runner_never_knew_ends_here(bench: Bench) ->
         process.exit()
 
 
-async def test_asking_on_a_lease_that_was_cancelled_meanwhile_reaches_nobody(bench: Bench) -> None:
+async def test_asking_on_a_lease_that_was_cancelled_meanwhile_reaches_nobody(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
     async with bench.ready() as process:
         stream = bench.incarnation.leases.open(LEASE)
         bench.incarnation.leases.cancel(LEASE)
@@ -339,7 +354,9 @@ async def test_asking_on_a_lease_that_was_cancelled_meanwhile_reaches_nobody(ben
     assert await stream.take(counts_as_sent=True) is Loss.LOST
 
 
-async def test_a_cancel_that_crosses_the_end_is_answered_and_changes_nothing(bench: Bench) -> None:
+async def test_a_cancel_that_crosses_the_end_is_answered_and_changes_nothing(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
     async with bench.ready() as process:
         bench.ask()
         await process.hear()
@@ -354,7 +371,7 @@ async def test_a_cancel_that_crosses_the_end_is_answered_and_changes_nothing(ben
 
 
 async def test_a_client_that_reads_nothing_loses_its_lease_and_nobody_elses(
-    autojump_clock: trio.testing.MockClock,
+    autojump_clock: MockClock,
 ) -> None:
     bench = Bench(client_stall_ns=10)
     other = LeaseId(6)
@@ -372,7 +389,9 @@ async def test_a_client_that_reads_nothing_loses_its_lease_and_nobody_elses(
         process.exit()
 
 
-async def test_a_lease_that_is_granted_on_a_runner_that_is_gone_ends_before_anything_else(bench: Bench) -> None:
+async def test_a_lease_that_is_granted_on_a_runner_that_is_gone_ends_before_anything_else(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
     async with bench.ready() as process:
         process.exit()
 
@@ -385,7 +404,7 @@ async def test_a_lease_that_is_granted_on_a_runner_that_is_gone_ends_before_anyt
 # Log lines (B06, B12)
 
 
-async def test_b12_before_it_answers_its_status_reads_not_responding(bench: Bench) -> None:
+async def test_b12_before_it_answers_its_status_reads_not_responding(autojump_clock: MockClock, bench: Bench) -> None:
     async with bench.ready() as process:
         process.exit()
 
@@ -396,7 +415,7 @@ async def test_b12_before_it_answers_its_status_reads_not_responding(bench: Benc
     assert all(row["pid"] == process.pid and row["elapsed_ms"] >= 0 for row in (started, answered, loaded))
 
 
-async def test_b06_every_line_about_a_runner_says_which_one(bench: Bench) -> None:
+async def test_b06_every_line_about_a_runner_says_which_one(autojump_clock: MockClock, bench: Bench) -> None:
     async with bench.ready() as process:
         process.on_line("some native words")
         process.say(wire.Beat(1, 1))
@@ -406,14 +425,18 @@ async def test_b06_every_line_about_a_runner_says_which_one(bench: Bench) -> Non
     assert bench.log.rows("engine says")[0] | {"runner": 3, "model": "a:latest"} == bench.log.rows("engine says")[0]
 
 
-async def test_b06_a_runner_that_goes_because_it_was_told_to_is_no_error(bench: Bench) -> None:
+async def test_b06_a_runner_that_goes_because_it_was_told_to_is_no_error(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
     async with bench.ready():
         bench.incarnation.terminate()
 
     assert {row["level"] for row in bench.log.rows()} <= {"debug", "info"}
 
 
-async def test_a_runner_that_ends_by_itself_is_an_error_with_its_last_words(bench: Bench) -> None:
+async def test_a_runner_that_ends_by_itself_is_an_error_with_its_last_words(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
     async with bench.ready() as process:
         process.exit(-6)
 
