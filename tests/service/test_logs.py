@@ -1,0 +1,120 @@
+"""Log lines: two forms, honest levels, and no failure of theirs is the service's."""
+
+import io
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.logs import foreign_logger, make_log, say_native
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class FullDisk(io.StringIO):
+    def write(self, _text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    def flush(self) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_json_lines_begin_with_when_how_bad_and_what() -> None:
+    out = io.StringIO()
+    make_log(log_format="json", level="info", stream=out).info("runner started", runner=3, path=Path("/x"))
+
+    row = json.loads(out.getvalue())
+    assert list(row)[:3] == ["timestamp", "level", "event"]
+    assert row | {"event": "runner started", "level": "info", "runner": 3, "path": "/x"} == row
+
+
+def test_human_lines_are_words() -> None:
+    out = io.StringIO()
+    make_log(log_format="human", level="info", stream=out).info("runner started", runner=3)
+
+    assert "runner started" in out.getvalue()
+    assert "runner=3" in out.getvalue()
+    assert "\x1b" not in out.getvalue()
+
+
+@pytest.mark.parametrize(("stream", "is_json"), [(Terminal(), False), (io.StringIO(), True)])
+def test_auto_is_human_on_a_terminal_only(stream: io.StringIO, is_json: bool) -> None:
+    make_log(log_format="auto", level="info", stream=stream).info("hello")
+
+    assert stream.getvalue().startswith("{") is is_json
+
+
+def test_lines_below_the_level_are_left_out() -> None:
+    out = io.StringIO()
+    log = make_log(log_format="json", level="warning", stream=out)
+    log.info("quiet")
+    log.warning("loud")
+
+    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["loud"]
+
+
+def test_an_exception_is_written_with_its_traceback() -> None:
+    out = io.StringIO()
+    log = make_log(log_format="json", level="info", stream=out)
+    try:
+        raise ValueError("broken")
+    except ValueError as error:
+        log.error("it broke", exc_info=error)
+
+    assert "ValueError: broken" in json.loads(out.getvalue())["exception"]
+
+
+@pytest.mark.parametrize("log_format", ["human", "json"])
+def test_a_full_disk_is_not_the_services_problem(log_format: str) -> None:
+    make_log(log_format=log_format, level="info", stream=FullDisk()).info("nobody reads this")
+
+
+def test_a_closed_standard_error_is_not_the_services_problem() -> None:
+    out = io.StringIO()
+    log = make_log(log_format="json", level="info", stream=out)
+    out.close()
+
+    log.info("nobody reads this")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('{"level":"warning","text":"odd tensor"}', ("warning", "odd tensor")),
+        ('{"level":"error","text":"no tensor"}', ("warning", "no tensor")),
+        ('{"level":"info","text":"12 tensors"}', ("debug", "12 tensors")),
+        ('{"text":"12 tensors"}', ("debug", "12 tensors")),
+        ("ggml_abort: something", ("debug", "ggml_abort: something")),
+        ("{not json}", ("debug", "{not json}")),
+        ('["a list"]', ("debug", '["a list"]')),
+    ],
+)
+def test_native_output_is_debug_unless_it_says_otherwise(line: str, expected: tuple[str, str]) -> None:
+    said: list[tuple[str, str]] = []
+
+    def say(level: str, _line: str, *, text: str) -> None:
+        said.append((level, text))
+
+    say_native(say, line)
+
+    assert said == [expected]
+
+
+def test_libraries_speak_through_our_log_and_nowhere_else(capsys: pytest.CaptureFixture[str]) -> None:
+    out = io.StringIO()
+    logger = foreign_logger("roundhouse.test", make_log(log_format="json", level="info", stream=out))
+    try:
+        raise ConnectionError("gone")
+    except ConnectionError:
+        logger.warning("task %s failed", "x", exc_info=True)
+
+    row: dict[str, Any] = json.loads(out.getvalue())
+    assert (row["level"], row["source"]) == ("warning", "roundhouse.test")
+    assert row["event"] == "task x failed: ConnectionError('gone')"
+    assert capsys.readouterr().err == ""
+    logging.getLogger("roundhouse.test").handlers.clear()
