@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from service.cli.descriptors import open_standard_streams
 from service.cli.exits import FAILED, Interrupted
 from service.version import own_version
 
@@ -54,6 +55,7 @@ class Commands(click.Group):
         if sys.platform == "win32":
             sys.stderr.write(f"{_NO_WINDOWS}\n")
             sys.exit(FAILED)
+        open_standard_streams()
         return super().main(*args, **extra)
 
 

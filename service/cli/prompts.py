@@ -1,13 +1,13 @@
 """The prompt of ``run``: from the arguments, from standard input, from both, or from a conversation."""
 
-import os
 from collections.abc import Sequence
 
 import click
 import trio
 
+from service.cli.descriptors import STDIN, is_terminal
 from service.cli.exits import WrongSetting
-from service.cli.terminal import STDIN, is_terminal, notice_after, read_all
+from service.cli.terminal import notice_after, read_all
 
 _MOST_BYTES = 64 << 20
 """As much as the service takes in one request by default."""
@@ -42,7 +42,7 @@ async def _read_standard_input(*, is_extra: bool) -> str:
     async with trio.open_nursery() as nursery:
         if is_extra:
             nursery.start_soon(notice_after, _NOTICE_S, done, lambda: click.echo(_NOTICE, err=True))
-        data = await _read_if_open()
+        data = await read_all(STDIN, most_bytes=_MOST_BYTES)
         done.set()
     if len(data) > _MOST_BYTES:
         raise WrongSetting(f"standard input holds more than {_MOST_BYTES >> 20} MiB, more than one request may")
@@ -50,14 +50,6 @@ async def _read_standard_input(*, is_extra: bool) -> str:
         return data.decode()
     except UnicodeDecodeError:
         raise WrongSetting("standard input is not UTF-8 text") from None
-
-
-async def _read_if_open() -> bytes:
-    try:
-        os.fstat(STDIN)
-    except OSError:  # started without a standard input
-        return b""
-    return await read_all(STDIN, most_bytes=_MOST_BYTES)
 
 
 def _checked(text: str) -> str:

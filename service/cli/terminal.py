@@ -10,20 +10,15 @@ from collections.abc import Callable
 
 import trio
 
-STDIN, STDOUT, STDERR = 0, 1, 2
+from service.cli.descriptors import STDERR, STDIN, STDOUT, is_terminal
+
 _CHUNK_BYTES = 1 << 16
+_COLUMNS = 80
+"""Of a terminal that does not say how wide it is."""
 _CLEAR_LINE = "\r\x1b[K"
 _CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)])
 """Everything a terminal might take for a command."""
 del _CONTROLS[ord("\n")], _CONTROLS[ord("\t")]
-
-
-def is_terminal(descriptor: int) -> bool:
-    """Whether a person is at the other end; a closed descriptor is nobody."""
-    try:
-        return os.isatty(descriptor)
-    except OSError:
-        return False
 
 
 def printable(text: str) -> str:
@@ -72,7 +67,8 @@ class StatusLine:
 
     def _fitting(self, text: str) -> str:
         # A line that wraps could not be written over.
-        return text[: max(1, os.get_terminal_size(self._descriptor).columns - 1)]
+        columns = os.get_terminal_size(self._descriptor).columns or _COLUMNS
+        return text[: max(1, columns - 1)]
 
     def _write(self, text: str) -> None:
         # A status nobody can see any more is no reason to lose an answer.

@@ -16,7 +16,7 @@ _TERMINAL_START = (
     "for number in range(3): os.dup2(tty, number)\n"
     "os.close(tty)\n"
 ) + _START
-_LIMIT_S = 60
+_LIMIT_S = 30
 """Only ends a test that would otherwise hang."""
 
 
@@ -45,6 +45,7 @@ class Terminal:
 
     process: subprocess.Popen[bytes]
     keys: int
+    tty: int | None
     screen: str = ""
     _seen: int = 0
 
@@ -57,6 +58,7 @@ class Terminal:
             data = self._read()
             assert data, f"the command ended without showing {text!r}; the screen: {self.screen!r}"
             self.screen += data
+            self.close_tty()
         start, self._seen = self._seen, self.screen.index(text, self._seen) + len(text)
         return self.screen[start : self._seen]
 
@@ -65,6 +67,13 @@ class Terminal:
         while data := self._read():
             self.screen += data
         return self.process.wait(_LIMIT_S)
+
+    def close_tty(self) -> None:
+        """Close our copy of the command's end. Not before it has opened its own, which its first words prove:
+        a terminal that nobody has open is hung up."""
+        if self.tty is not None:
+            os.close(self.tty)
+            self.tty = None
 
     def _read(self) -> str:
         ready, _, _ = select.select([self.keys], [], [], _LIMIT_S)
@@ -81,13 +90,11 @@ def at_a_terminal(*args: str, home: Path, **extra: str) -> Iterator[Terminal]:
     keys, tty = os.openpty()
     command = [sys.executable, "-c", _TERMINAL_START, os.ttyname(tty), *args]
     with subprocess.Popen(command, env=environment(home, **extra), start_new_session=True) as process:
-        terminal = Terminal(process, keys)
+        terminal = Terminal(process, keys, tty)
         try:
-            # Our own end of the terminal stays open until the command has opened its own.
-            terminal.read_until(extra.get("FIRST_WORDS", ""))
             yield terminal
         finally:
-            os.close(tty)
+            terminal.close_tty()
             process.kill()
             process.wait()
             os.close(keys)

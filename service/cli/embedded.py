@@ -1,0 +1,44 @@
+"""A server inside this very process, for `run` when none is running: it lives as long as the command."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import msgspec
+import trio
+
+from service.cli.exits import WrongSetting
+from service.cli.settings import make_folders, resolve, sources
+from service.config import Settings
+from statemachines.errors import ConfigError
+
+
+def embedded_settings() -> Settings:
+    """The user's settings, but on a free port of this machine, quiet, and with the demo model.
+
+    Raises:
+        WrongSetting: one cannot be used.
+    """
+    try:
+        # The variables may ask to listen to others or on a taken port: that is meant for `serve`.
+        resolved = resolve(sources({"host": "127.0.0.1", "port": "0"}))
+        settings = msgspec.structs.replace(resolved.settings, demo=True, log_level="error")
+        make_folders(settings)
+    except ConfigError as error:
+        raise WrongSetting(str(error)) from error
+    return settings
+
+
+@asynccontextmanager
+async def embedded_server() -> AsyncIterator[str]:
+    """The URL of a server that answers until the context ends.
+
+    At the end it drains, as after SIGTERM; an error or a Ctrl-C in the context kills its runners at once.
+    """
+    from service.main import serve
+
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        ready = await nursery.start(partial(serve, embedded_settings(), stop=stop, takes_signals=False))
+        yield ready.address
+        stop.set()

@@ -1,0 +1,54 @@
+"""``roundhouse serve``: check the settings, then hand over to the service."""
+
+import sys
+from typing import Any
+
+import click
+import trio
+
+from service.cli.exits import CommandFailed, WrongSetting
+from service.cli.flags import SectionedCommand, setting_flags
+from service.cli.settings import Resolved, make_folders, resolve, resolve_place, sources
+from statemachines.errors import ConfigError, DeviceError
+
+
+@click.command(cls=SectionedCommand)
+@setting_flags()
+def serve(**flags: Any) -> None:
+    """Serve the models of a folder over HTTP until stopped.
+
+    A setting is taken from its flag, else from its environment variable, else from Ollama's variable where there is
+    one, else it has its default.
+    """
+    try:
+        resolved = resolve(sources(flags))
+        make_folders(resolved.settings)
+    except ConfigError as error:
+        raise WrongSetting(str(error)) from error
+    sys.exit(_start(resolved, flags))
+
+
+def _start(resolved: Resolved, flags: dict[str, Any]) -> int:
+    """Run the service; its exit status is ours."""
+    from service.listener import AddressTaken
+    from service.main import run
+
+    _warn(resolved)
+    try:
+        return run(resolved.settings)
+    except AddressTaken as error:
+        from service.cli.neighbour import taken_words
+
+        raise CommandFailed(trio.run(taken_words, resolve_place(sources(flags)))) from error
+    except ConfigError as error:
+        raise WrongSetting(str(error)) from error
+    except DeviceError as error:
+        raise CommandFailed(str(error)) from error
+
+
+def _warn(resolved: Resolved) -> None:
+    from service.logs import make_log
+
+    log = make_log(log_format=resolved.settings.log_format, level=resolved.settings.log_level)
+    for warning in resolved.warnings:
+        log.warning("settings", hint=warning)
