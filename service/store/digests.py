@@ -16,6 +16,7 @@ from structlog.typing import FilteringBoundLogger
 from service.store.background import in_background
 from service.store.folder import FoundModel
 from service.store.identity import Identities, identity_of
+from service.store.names import shown_file
 from statemachines.facts import FileIdentity
 
 CACHE_FILE = "digests.json"
@@ -94,12 +95,12 @@ class Digests:
             return
         if digest is not None:
             self._known[identity] = digest
-            self._log.debug("digest known", file=os.path.basename(path), digest=digest[:12])
+            self._log.debug("digest known", file=shown_file(path), digest=digest[:12])
             await self._save()
 
     def _give_up(self, identity: FileIdentity, path: str, error: OSError) -> None:
         self._given_up[identity] = None
-        self._log.warning("no digest", file=os.path.basename(path), why=f"it cannot be read: {error.strerror}")
+        self._log.warning("no digest", file=shown_file(path), why=f"it cannot be read: {error.strerror}")
 
     # On disk
 

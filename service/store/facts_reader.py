@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from service.ports import Process, Processes
 from service.runner_link import RunnerLink
 from service.store.facts_cache import FileRefused
+from service.store.names import shown_file
 from service.version import own_version
 from statemachines.errors import Refusal, RefusalCode, RequestRefused, WireError
 from statemachines.facts import ModelFacts
@@ -41,7 +42,7 @@ class FactsReader:
             answer = await self._ask(ReadFacts(paths, with_arrays))
         if answer is None:
             why = "took too long" if limit.cancelled_caught else "failed"
-            self._log.warning("a model file was not read", file=os.path.basename(paths[0]), why=f"reading it {why}")
+            self._log.warning("a model file was not read", file=shown_file(paths[0]), why=f"reading it {why}")
             raise RequestRefused(_refusal(why))
         if isinstance(answer, FactsRefused):
             raise (FileRefused if answer.refusal.code is RefusalCode.INVALID else RequestRefused)(answer.refusal)
@@ -54,8 +55,8 @@ class FactsReader:
                 Task.FACTS, memory_bytes=self._memory_bytes, on_line=self._hear_line
             ) as process:
                 return await self._converse(process, question)
-        except (OSError, WireError) as error:
-            self._log.warning("the reader of model files failed", why=repr(error))
+        except OSError as error:
+            self._log.warning("the reader of model files cannot be started", why=error.strerror)
             return None
 
     async def _converse(self, process: Process, question: ReadFacts) -> FactsRead | FactsRefused | None:
@@ -63,22 +64,24 @@ class FactsReader:
         link.send(Hello(PROTOCOL_VERSION, own_version(), os.getpid()))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(link.pump)
-            answer = await _hear(link, question)
+            answer = await self._hear(link, question)
             nursery.cancel_scope.cancel()
         return answer
 
+    async def _hear(self, link: RunnerLink, question: ReadFacts) -> FactsRead | FactsRefused | None:
+        """Ask once the process has greeted, and wait for its answer or its end."""
+        try:
+            while (messages := await link.receive()) is not None:
+                for message in messages:
+                    if isinstance(message, FactsRead | FactsRefused):
+                        return message
+                    link.send(question)
+        except WireError as error:
+            self._log.warning("the reader of model files broke the protocol", why=str(error))
+        return None
+
     def _hear_line(self, line: str) -> None:
         self._log.debug("the reader of model files says", text=line)
-
-
-async def _hear(link: RunnerLink, question: ReadFacts) -> FactsRead | FactsRefused | None:
-    """Ask once the process has greeted, and wait for its answer or its end."""
-    while (messages := await link.receive()) is not None:
-        for message in messages:
-            if isinstance(message, FactsRead | FactsRefused):
-                return message
-            link.send(question)
-    return None
 
 
 def _refusal(why: str) -> Refusal:

@@ -7,14 +7,15 @@ skipped is said once for each file, not at each look.
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from service.store.identity import Identities, identity_of
-from service.store.names import Name, NameKey, parse_name
+from service.store.names import Name, NameKey, parse_name, shown_file
 
 SUFFIX = ".gguf"
 PROJECTOR_PREFIX = "mmproj"
@@ -50,10 +51,15 @@ class SkippedFile(Exception):
 
 
 class ModelFolder:
-    """Looks at one folder, again and again."""
+    """Looks at one folder, again and again.
 
-    def __init__(self, folder: Path, log: FilteringBoundLogger) -> None:
+    Args:
+        further: files from elsewhere that are served too, unless a file in the folder has their name.
+    """
+
+    def __init__(self, folder: Path, log: FilteringBoundLogger, *, further: Sequence[Path] = ()) -> None:
         self._folder = folder.absolute()
+        self._further = further
         self._log = log
         self._warned: dict[str, str] = {}
         self._listed: dict[str, None] = {}
@@ -70,12 +76,16 @@ class ModelFolder:
         found: dict[NameKey, FoundModel] = {}
         for file_name in sorted(files, key=lambda name: (name not in self._listed, name)):
             try:
-                model = self._model(file_name)
+                model = _model(self._folder / file_name)
                 if model.name.key in found:
-                    raise SkippedFile(f"its name is that of {os.path.basename(found[model.name.key].paths[0])}")
+                    raise SkippedFile(f"its name is that of {shown_file(found[model.name.key].paths[0])}")
                 found[model.name.key] = model
             except SkippedFile as why:
                 skipped[file_name] = str(why)
+        for path in self._further:
+            with suppress(SkippedFile):
+                model = _model(path)
+                found.setdefault(model.name.key, model)
         self._warn(skipped)
         self._listed = {os.path.basename(model.paths[0]): None for model in found.values()}
         return sorted(found.values(), key=lambda model: model.paths)
@@ -89,35 +99,42 @@ class ModelFolder:
             return [] if isinstance(error, FileNotFoundError) else None
         return [name for name in names if name.endswith(SUFFIX) and not _belongs_to_another(_stem(name))]
 
-    def _model(self, file_name: str) -> FoundModel:
-        name = parse_name(_stem(file_name))
-        if name is None:
-            raise SkippedFile("its name is no valid model name; rename it")
-        paths = tuple(self._paths(file_name))
-        statuses = [_status(path) for path in paths]
-        return FoundModel(
-            name=name,
-            paths=paths,
-            identities=tuple(map(identity_of, statuses)),
-            size_bytes=sum(status.st_size for status in statuses),
-            modified_ns=max(status.st_mtime_ns for status in statuses),
-        )
-
-    def _paths(self, file_name: str) -> Iterator[str]:
-        part = split_part(_stem(file_name))
-        count = part.count if part else 1
-        if not 0 < count <= PARTS_MAX:
-            raise SkippedFile(f"it says that it is one of {count} parts")
-        for no in range(1, count + 1):
-            name = f"{part.base}-{no:05}-of-{count:05}{SUFFIX}" if part else file_name
-            yield str(self._folder / name)
-
     def _warn(self, skipped: dict[str, str]) -> None:
         """Say what is new about the files that were left out, and forget the files that are gone."""
         for name, why in skipped.items():
             if self._warned.get(name) != why:
-                self._log.warning("not served", file=name or str(self._folder), why=why)
+                self._log.warning("not served", file=shown_file(name or str(self._folder)), why=why)
         self._warned = skipped
+
+
+def _model(path: Path) -> FoundModel:
+    """The model that begins with the file at ``path``.
+
+    Raises:
+        SkippedFile: it is none.
+    """
+    name = parse_name(_stem(path.name))
+    if name is None:
+        raise SkippedFile("its name is no valid model name; rename it")
+    paths = tuple(_paths(path))
+    statuses = [_status(part) for part in paths]
+    return FoundModel(
+        name=name,
+        paths=paths,
+        identities=tuple(map(identity_of, statuses)),
+        size_bytes=sum(status.st_size for status in statuses),
+        modified_ns=max(status.st_mtime_ns for status in statuses),
+    )
+
+
+def _paths(path: Path) -> Iterator[str]:
+    part = split_part(_stem(path.name))
+    count = part.count if part else 1
+    if not 0 < count <= PARTS_MAX:
+        raise SkippedFile(f"it says that it is one of {count} parts")
+    for no in range(1, count + 1):
+        name = f"{part.base}-{no:05}-of-{count:05}{SUFFIX}" if part else path.name
+        yield str(path.with_name(name))
 
 
 def split_part(stem: str) -> Part | None:
@@ -139,9 +156,9 @@ def _status(path: str) -> os.stat_result:
     try:
         status = os.stat(path)
     except FileNotFoundError:
-        raise SkippedFile(f"{os.path.basename(path)} is missing") from None
+        raise SkippedFile(f"{shown_file(path)} is missing") from None
     except OSError as error:
-        raise SkippedFile(f"{os.path.basename(path)} cannot be looked at: {error.strerror}") from None
+        raise SkippedFile(f"{shown_file(path)} cannot be looked at: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode):
         raise SkippedFile("it is not a regular file")
     return status

@@ -12,6 +12,7 @@ from service.store.facts_cache import FactsCache, ReadFacts
 from service.store.folder import FoundModel, ModelFolder
 from service.store.identity import Identities, key_by_digest, key_by_identity
 from service.store.names import Name, parse_name, split_source
+from service.store.packaged import DEMO_FILE
 from statemachines.errors import Refusal, RefusalCode, RequestRefused
 from statemachines.facts import LoadKey, ModelFacts
 
@@ -43,7 +44,7 @@ class ModelStore:
         self._is_key_alive = is_key_alive
         self._on_replaced = on_replaced
         self._log = log
-        self._folder = ModelFolder(settings.models, log)
+        self._folder = ModelFolder(settings.models, log, further=[DEMO_FILE] if settings.demo else [])
         self._digests = Digests(settings.state, log)
         self._facts = FactsCache(read)
         self._keys: dict[Identities, LoadKey] = {}

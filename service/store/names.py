@@ -87,3 +87,9 @@ def _strip_word(text: str) -> tuple[str, str]:
     if colon and "/" not in tail and word.endswith("-cloud"):
         return text[: -len("-cloud")], "cloud"
     return text, ""
+
+
+def shown_file(path: str) -> str:
+    """A file's name for a log line: without its folder, and without what would break the line or its encoding."""
+    name = path.rpartition("/")[2]
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)

@@ -1,0 +1,79 @@
+"""A models folder, a store over it, and everything the store says."""
+
+import os
+from pathlib import Path
+
+from service.config import Settings
+from service.front import StoredModel
+from service.logs import make_log
+from service.store.models import ModelStore
+from statemachines.facts import LoadKey, ModelFacts
+from tests.fakes.front import facts
+from tests.service.shell import LogLines
+
+
+class CountingReader:
+    """A `ReadFacts` that answers at once and counts.
+
+    Attributes:
+        fault: raised instead of an answer.
+    """
+
+    def __init__(self) -> None:
+        self.questions: list[tuple[tuple[str, ...], bool]] = []
+        self.fault: Exception | None = None
+
+    async def __call__(self, paths: tuple[str, ...], with_arrays: bool) -> ModelFacts:
+        self.questions.append((paths, with_arrays))
+        if self.fault is not None:
+            raise self.fault
+        return facts(name=os.path.basename(paths[0]))
+
+
+class Shelf:
+    """A folder of files that only look like models, for a reader that does not open them.
+
+    Attributes:
+        alive: load keys of which something lives.
+        replaced: what `on_replaced` was told, in order.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / "models"
+        self.state = root / "state"
+        self.lines = LogLines()
+        self.reader = CountingReader()
+        self.alive: set[LoadKey] = set()
+        self.replaced: list[LoadKey] = []
+        self.log = make_log(log_format="json", level="debug", stream=self.lines)
+        self.store = self.reopened()
+
+    def reopened(self) -> ModelStore:
+        """A store of a later start over the same folders."""
+        store = ModelStore(
+            Settings(models=self.folder, state=self.state),
+            read=self.reader,
+            is_key_alive=self.alive.__contains__,
+            on_replaced=self.replaced.append,
+            log=self.log,
+        )
+        store.open()
+        return store
+
+    def put(self, name: str, content: str = "weights", *, modified_s: int = 1_000) -> Path:
+        """Copy a file in under another name first, as careful people do: it is replaced at one stroke."""
+        fresh = self.folder / f"{name}.copying"
+        fresh.write_text(content)
+        os.utime(fresh, (modified_s, modified_s))
+        return fresh.rename(self.folder / name)
+
+    @property
+    def names(self) -> list[str]:
+        return [model.name for model in self.store.models()]
+
+    def find(self, reference: str) -> StoredModel:
+        return self.store.find(reference)
+
+    def warnings(self) -> list[tuple[str, str]]:
+        """File and reason of each warning so far."""
+        return [(row.get("file", ""), row["why"]) for row in self.lines.rows() if row["level"] == "warning"]

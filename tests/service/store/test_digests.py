@@ -1,0 +1,168 @@
+"""Digests: right, remembered, and never a reason to fail."""
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import pytest
+import trio
+
+from service.store import digests
+from service.store.background import in_background
+from service.store.digests import CACHE_FILE, FileChanged, digest_of
+from service.store.identity import identity_of
+from tests.service.store.shelf import Shelf
+from tests.service.store.test_models import until_digests_are_known
+
+
+def wanted() -> bool:
+    return False
+
+
+def test_the_digest_is_sha256_of_the_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(digests.CHUNK_BYTES * 2 + 17))
+    assert digest_of(str(path), identity_of(path.stat()), wanted) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_file_that_is_another_one_or_becomes_it_has_no_digest(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+    identity = identity_of(path.stat())
+
+    def grow() -> bool:
+        path.write_bytes(b"afterwards")
+        return False
+
+    with pytest.raises(FileChanged):
+        digest_of(str(path), identity, grow)
+    with pytest.raises(FileChanged):
+        digest_of(str(path), identity, wanted)
+
+
+def test_an_unwanted_digest_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+    assert digest_of(str(path), identity_of(path.stat()), lambda: True) is None
+
+
+async def test_a_split_model_has_the_digest_of_its_parts_digests(shelf: Shelf) -> None:
+    contents = ["one", "two"]
+    for no, content in enumerate(contents, start=1):
+        shelf.put(f"m-{no:05}-of-00002.gguf", content)
+    await until_digests_are_known(shelf)
+    lines = "\n".join(hashlib.sha256(content.encode()).hexdigest() for content in contents)
+    assert shelf.find("m-00001-of-00002").digest == hashlib.sha256(lines.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"version": 1}', '{"version": 1, "rows": [[[1, 2, 3], "x"]]}'])
+async def test_a_cache_that_cannot_be_used_is_made_anew(shelf: Shelf, content: str) -> None:
+    shelf.state.mkdir()
+    (shelf.state / CACHE_FILE).write_text(content)
+    shelf.put("a.gguf")
+    store = shelf.reopened()
+    assert store.find("a").digest is None
+    assert [row["level"] for row in shelf.lines.rows()] == ["warning"]
+    await until_digests_are_known(shelf, store)
+    assert shelf.reopened().find("a").digest is not None
+
+
+def test_a_cache_of_another_version_or_too_large_is_not_used(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf.state.mkdir()
+    (shelf.state / CACHE_FILE).write_text('{"version": 2, "rows": []}')
+    shelf.reopened()
+    assert shelf.lines.rows() == []
+    monkeypatch.setattr(digests, "CACHE_BYTES_MAX", 3)
+    shelf.reopened()
+    assert [row["level"] for row in shelf.lines.rows()] == ["warning"]
+
+
+async def test_a_disk_that_takes_nothing_is_a_warning(shelf: Shelf) -> None:
+    shelf.state.write_text("a file where the folder should be")
+    shelf.put("a.gguf")
+    await until_digests_are_known(shelf)
+    assert "digests are not remembered" in [row["event"] for row in shelf.lines.rows()]
+    assert shelf.find("a").digest is not None
+
+
+async def test_no_half_written_cache_is_left(shelf: Shelf) -> None:
+    shelf.put("a.gguf")
+    await until_digests_are_known(shelf)
+    assert [path.name for path in shelf.state.iterdir()] == [CACHE_FILE]
+
+
+async def test_only_so_many_digests_are_remembered(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests, "DIGESTS_MAX", 2)
+    found = digests.Digests(shelf.state, shelf.log)
+    for number in range(5):
+        path = shelf.put(f"{number}.gguf", str(number))
+        await found._find_out(identity_of(path.stat()), str(path))
+    assert list(found._known.values()) == [hashlib.sha256(str(number).encode()).hexdigest() for number in (3, 4)]
+
+
+async def test_a_file_that_cannot_be_read_is_given_up_with_one_warning(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(digests, "digest_of", fail)
+    shelf.put("a.gguf")
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(shelf.store.run)
+            while not shelf.warnings():
+                await trio.lowlevel.checkpoint()
+            assert shelf.names == ["a:latest"]
+            scope.cancel()
+    assert shelf.warnings() == [("a.gguf", "it cannot be read: Permission denied")]
+    assert shelf.find("a").digest is None
+
+
+async def test_a_file_that_changes_meanwhile_is_wanted_again(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, changes = digests.digest_of, iter([True])
+
+    def change_once(path: str, *rest: object) -> str | None:
+        if next(changes, False):
+            raise FileChanged
+        return real(path, *rest)  # type: ignore[arg-type]  # as it came
+
+    monkeypatch.setattr(digests, "digest_of", change_once)
+    shelf.put("a.gguf")
+    await until_digests_are_known(shelf)
+    assert shelf.warnings() == []
+
+
+async def test_work_in_the_background_tells_what_it_raised() -> None:
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await in_background(fail)
+
+
+async def test_work_that_nobody_wants_is_told_so() -> None:
+    began, saw = threading.Event(), list[bool]()
+
+    def work(is_unwanted: object) -> None:
+        assert callable(is_unwanted)
+        began.set()
+        while not is_unwanted():
+            pass
+        saw.append(True)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(in_background, work)
+        await trio.to_thread.run_sync(began.wait)
+        nursery.cancel_scope.cancel()
+    assert saw == [True]
+
+
+async def test_the_background_has_the_lowest_priority_and_nobody_else() -> None:
+    def priority(_: object) -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    assert await in_background(priority) == 19
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
