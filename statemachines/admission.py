@@ -11,16 +11,17 @@ from itertools import islice
 from statemachines.covers import covers
 from statemachines.deadlines import DeadlineName
 from statemachines.drive import Driver
+from statemachines.entities import Load, Request, RequestState, Runner
 from statemachines.errors import Refusal
 from statemachines.events import LeaseEnded, LeaseOutcome, RequestArrived, RequestFinished
 from statemachines.facts import LoadKey
 from statemachines.failures import DRAINING, REPLACED, STARTING, waited_too_long
 from statemachines.lifecycle import ServiceState
-from statemachines.load import Load, LoadTrigger
+from statemachines.load import LoadTrigger
 from statemachines.memory import host_need
 from statemachines.queue import in_turn, queue_full
-from statemachines.request import Request, RequestState, RequestTrigger
-from statemachines.runner import Runner, RunnerTrigger
+from statemachines.request import RequestTrigger
+from statemachines.runner import RunnerTrigger
 from statemachines.step import Step
 from statemachines.units import LeaseId, RequestId
 from statemachines.views import request_wait

@@ -10,14 +10,15 @@ from enum import Enum
 
 from statemachines.covers import covers
 from statemachines.effects import ReportIgnored, ReportIllegal, ReportTransition
+from statemachines.entities import Load, LoadState, Request, RequestState, Runner, RunnerState
 from statemachines.errors import InternalError
 from statemachines.events import ModelLoaded
 from statemachines.failures import told
 from statemachines.lifecycle import SERVICE, ServiceTrigger
-from statemachines.load import LOAD, Load, LoadState, LoadTrigger
+from statemachines.load import LOAD, LoadTrigger
 from statemachines.memory import actual
-from statemachines.request import REQUEST, Request, RequestState, RequestTrigger
-from statemachines.runner import RUNNER, Runner, RunnerState, RunnerTrigger
+from statemachines.request import REQUEST, RequestTrigger
+from statemachines.runner import RUNNER, RunnerTrigger
 from statemachines.step import Step
 from statemachines.table import Kind, LookupInterpreter, Outcome, Table, TransitionsInterpreter
 from statemachines.world import World

@@ -1,10 +1,11 @@
 """How the end of an incarnation that was still LOADING reads to its load, and other refusals in words."""
 
+from statemachines.entities import Load, Runner
 from statemachines.errors import Refusal, RefusalCode
 from statemachines.events import Exit, LinkLost, LoadFailed, ProcessExited, SpawnFailed
 from statemachines.facts import LoadFailure
-from statemachines.load import Load, LoadTrigger
-from statemachines.runner import Runner, RunnerTrigger
+from statemachines.load import LoadTrigger
+from statemachines.runner import RunnerTrigger
 from statemachines.units import format_bytes, format_duration
 
 TOLD_AS: dict[RunnerTrigger, LoadTrigger] = {

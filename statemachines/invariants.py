@@ -7,9 +7,8 @@ ledger's own books, which are fatal everywhere.
 from collections.abc import Callable
 
 from statemachines.deadlines import DeadlineName
+from statemachines.entities import RequestState, RunnerState, Stage
 from statemachines.errors import InternalError
-from statemachines.request import RequestState
-from statemachines.runner import RunnerState, Stage
 from statemachines.units import RunnerId
 from statemachines.world import World
 

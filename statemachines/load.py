@@ -19,28 +19,13 @@ exactly one incarnation.
 """
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-from statemachines.causes import PLANNING, Wait
+from statemachines.causes import PLANNING
 from statemachines.deadlines import DeadlineName
+from statemachines.entities import Load, LoadState, Runner
 from statemachines.errors import Refusal
-from statemachines.facts import LoadKey, LoadOptions
-from statemachines.memory import HostNeed
 from statemachines.step import Step
 from statemachines.table import Table, go, ignore, illegal, stay
-from statemachines.units import LoadId, RequestId
-
-if TYPE_CHECKING:
-    from statemachines.request import Request
-    from statemachines.runner import Runner
-
-
-class LoadState(StrEnum):
-    WAITING = "waiting"
-    STARTING = "starting"
-    SERVED = "served"
-    FAILED = "failed"
-    WITHDRAWN = "withdrawn"
 
 
 class LoadTrigger(StrEnum):
@@ -58,72 +43,6 @@ class LoadTrigger(StrEnum):
     DEVICE_LOST = "DeviceLost"
 
 
-class Load:
-    """One wish for a loaded model.
-
-    Attributes:
-        need: bytes it will hold on the host, by formula or by what an earlier load taught.
-        claimants, behind: requests that it will serve, and those that wait for it to get out of the way; in order.
-        runner: its incarnation while STARTING.
-        fenced: the runners on which it raised a fence.
-        attempts: incarnations that it has had [count].
-        wait: why it waits, while WAITING.
-        failure: what its claimants are told when it closes unserved.
-    """
-
-    __slots__ = (
-        "attempts",
-        "attempts_max",
-        "behind",
-        "claimants",
-        "failure",
-        "fenced",
-        "id",
-        "key",
-        "model",
-        "need",
-        "opened_at",
-        "options",
-        "runner",
-        "state",
-        "wait",
-    )
-
-    def __init__(
-        self,
-        load: LoadId,
-        key: LoadKey,
-        model: str,
-        options: LoadOptions,
-        need: HostNeed,
-        *,
-        at: int,
-        attempts_max: int,
-    ) -> None:
-        self.id = load
-        self.key = key
-        self.model = model
-        self.options = options
-        self.need = need
-        self.opened_at = at
-        self.attempts_max = attempts_max
-        self.state = LoadState.WAITING
-        self.claimants: dict[RequestId, Request] = {}
-        self.behind: dict[RequestId, Request] = {}
-        self.runner: Runner | None = None
-        self.fenced: dict[int, Runner] = {}
-        self.attempts = 0
-        self.wait: Wait = PLANNING
-        self.failure: Refusal | None = None
-
-    def __repr__(self) -> str:
-        return f"<Load {self.id} {self.model} {self.state} claimants={len(self.claimants)}>"
-
-    @property
-    def is_open(self) -> bool:
-        return self.state in (LoadState.WAITING, LoadState.STARTING)
-
-
 # Guards
 
 
@@ -138,7 +57,7 @@ def may_try_again(load: Load) -> bool:
 # Actions
 
 
-def start(load: Load, _step: Step, runner: "Runner") -> None:
+def start(load: Load, _step: Step, runner: Runner) -> None:
     load.runner = runner
     load.attempts += 1
 

@@ -10,11 +10,12 @@ from statemachines.causes import Cause, Wait
 from statemachines.deadlines import DeadlineName
 from statemachines.drive import Driver
 from statemachines.effects import SpawnRunner
+from statemachines.entities import Load, Runner, RunnerState, Stage
 from statemachines.eviction import Candidate
 from statemachines.failures import never_fits
-from statemachines.load import Load, LoadTrigger
+from statemachines.load import LoadTrigger
 from statemachines.placement import Decision, KeyHold, Room, decide
-from statemachines.runner import Runner, RunnerState, RunnerTrigger, Stage, is_idle
+from statemachines.runner import RunnerTrigger, is_idle
 from statemachines.step import Step
 from statemachines.threads import THREADS_WHILE_LOADING
 from statemachines.world import World

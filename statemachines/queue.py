@@ -5,8 +5,8 @@ Fair shares between clients and priorities will live here too; the rest of the c
 
 from collections.abc import Iterable
 
+from statemachines.entities import Request
 from statemachines.errors import Refusal, RefusalCode
-from statemachines.request import Request
 
 
 def in_turn(requests: Iterable[Request]) -> list[Request]:

@@ -13,27 +13,15 @@ Invariant: exactly the LEASED requests, and the RELEASING ones whose lease is se
 """
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from statemachines.deadlines import DeadlineName
 from statemachines.effects import CancelLease, GrantLease, RefuseRequest
+from statemachines.entities import Request, RequestState
 from statemachines.errors import Refusal, RefusalCode
-from statemachines.events import LeaseEnded, LeaseOutcome, RequestArrived
-from statemachines.facts import LoadKey, LoadOptions
+from statemachines.events import LeaseEnded, LeaseOutcome
 from statemachines.step import Step
 from statemachines.table import Table, go, ignore, illegal
-from statemachines.units import LeaseId, LoadId, RequestId
-
-if TYPE_CHECKING:
-    from statemachines.load import Load
-    from statemachines.runner import Runner
-
-
-class RequestState(StrEnum):
-    WAITING = "waiting"
-    LEASED = "leased"
-    RELEASING = "releasing"
-    DONE = "done"
+from statemachines.units import LeaseId
 
 
 class RequestTrigger(StrEnum):
@@ -43,65 +31,6 @@ class RequestTrigger(StrEnum):
     LEASE_ENDED = "LeaseEnded"
     LEASE_LOST = "LeaseLost"
     FINISHED = "Finished"
-
-
-class Request:
-    """One request.
-
-    Attributes:
-        arrival: the event that brought it.
-        arrived_step: orders it among all others, also after a retry.
-        runner: where it waits for a slot, or where its lease is.
-        load, behind: the load that it claims, or that is in its way.
-        waited_load: the load that it had to wait for, for the handler's load duration.
-        lease: its lease while it holds a slot.
-        is_retried: it was lost once already.
-        is_unsent: its lease was lost by a crash before anything reached the client.
-    """
-
-    __slots__ = (
-        "arrival",
-        "arrived_step",
-        "behind",
-        "cancel_step",
-        "granted_at",
-        "is_retried",
-        "is_unsent",
-        "lease",
-        "load",
-        "runner",
-        "state",
-        "waited_load",
-    )
-
-    def __init__(self, arrival: RequestArrived, step_number: int) -> None:
-        self.arrival = arrival
-        self.arrived_step = step_number
-        self.state = RequestState.WAITING
-        self.runner: Runner | None = None
-        self.load: Load | None = None
-        self.behind: Load | None = None
-        self.waited_load: LoadId | None = None
-        self.lease: LeaseId | None = None
-        self.granted_at: int | None = None
-        self.cancel_step: int | None = None
-        self.is_retried = False
-        self.is_unsent = False
-
-    def __repr__(self) -> str:
-        return f"<Request {self.id} {self.arrival.model} {self.state}>"
-
-    @property
-    def id(self) -> RequestId:
-        return self.arrival.request
-
-    @property
-    def key(self) -> LoadKey:
-        return self.arrival.key
-
-    @property
-    def wanted(self) -> LoadOptions:
-        return self.arrival.wanted
 
 
 # Guards

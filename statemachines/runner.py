@@ -19,37 +19,15 @@ What it ignores and why stands in the cells.
 """
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from statemachines.deadlines import DeadlineName
 from statemachines.effects import CancelLease, KillRunner, SampleDevices, TerminateRunner
+from statemachines.entities import Runner, RunnerState, Stage
 from statemachines.errors import Refusal
 from statemachines.events import ModelLoaded
-from statemachines.facts import LoadedFacts, LoadKey
 from statemachines.step import Step
 from statemachines.table import Table, go, ignore, illegal, stay
-from statemachines.units import LeaseId, LoadId, RunnerId
-
-if TYPE_CHECKING:
-    from statemachines.load import Load
-    from statemachines.request import Request
-
-
-class RunnerState(StrEnum):
-    LOADING = "loading"
-    READY = "ready"
-    UNLOADING = "unloading"
-    DEAD = "dead"
-
-
-class Stage(StrEnum):
-    """How far UNLOADING has gone."""
-
-    NONE = ""
-    DRAINING = "draining"
-    TERMINATING = "terminating"
-    KILLING = "killing"
-    UNREAPABLE = "unreapable"
+from statemachines.units import FOREVER_NS, LoadId
 
 
 class RunnerTrigger(StrEnum):
@@ -75,91 +53,6 @@ class RunnerTrigger(StrEnum):
     DRAIN_LIMIT = "DrainLimit"
     TERM_LIMIT = "TermLimit"
     KILL_LIMIT = "KillLimit"
-
-
-class Runner:
-    """One incarnation.
-
-    Attributes:
-        load: the load it was started for.
-        leases: what runs on it, in order of grant.
-        waiters: requests that wait for one of its slots, in order of arrival.
-        fence: the load that wants its bytes, its key or its place.
-        is_retired: the file behind it was replaced: it takes no new request.
-        stopped_at_step: the step of the last operator's stop; outranks the keep-alive of requests that came before.
-        ordered: why we stopped it ourselves; its lost requests are told this and are not tried again.
-        idle_since: core time since when it has no lease [ns]; None while it has one or is LOADING.
-        engine_step: engine steps it has reported [count].
-    """
-
-    __slots__ = (
-        "born_at",
-        "engine_step",
-        "fence",
-        "id",
-        "idle_since",
-        "is_retired",
-        "keep_alive_ns",
-        "leases",
-        "load",
-        "loaded",
-        "ordered",
-        "progress_ppm",
-        "stage",
-        "state",
-        "stopped_at_step",
-        "waiters",
-    )
-
-    def __init__(self, runner: RunnerId, load: "Load", *, at: int, keep_alive_ns: int) -> None:
-        self.id = runner
-        self.load = load
-        self.born_at = at
-        self.keep_alive_ns = keep_alive_ns
-        self.state = RunnerState.LOADING
-        self.stage = Stage.NONE
-        self.loaded: LoadedFacts | None = None
-        self.leases: dict[LeaseId, Request] = {}
-        self.waiters: dict[int, Request] = {}
-        self.fence: LoadId | None = None
-        self.is_retired = False
-        self.stopped_at_step = -1
-        self.ordered: Refusal | None = None
-        self.idle_since: int | None = None
-        self.progress_ppm = 0
-        self.engine_step = 0
-
-    def __repr__(self) -> str:
-        return f"<Runner {self.id} {self.model} {self.state} {self.stage} leases={len(self.leases)}>"
-
-    @property
-    def key(self) -> LoadKey:
-        return self.load.key
-
-    @property
-    def model(self) -> str:
-        return self.load.model
-
-    @property
-    def free_slots(self) -> int:
-        """Slots that a grant may take now [count]."""
-        return self.loaded.slots - len(self.leases) if self.is_open and self.loaded is not None else 0
-
-    @property
-    def is_open(self) -> bool:
-        """It is READY and takes new requests."""
-        return self.state is RunnerState.READY and self.fence is None and not self.is_retired
-
-    @property
-    def is_live(self) -> bool:
-        return self.state is not RunnerState.DEAD
-
-    @property
-    def is_leaving(self) -> bool:
-        """Its bytes and its place will come free without anybody doing more."""
-        if self.state is RunnerState.UNLOADING:
-            return self.stage is not Stage.UNREAPABLE
-        return self.state is RunnerState.READY and self.fence is not None
 
 
 # Guards
@@ -216,7 +109,7 @@ def become_ready(runner: Runner, step: Step, fact: ModelLoaded) -> None:
 def arm_idle(runner: Runner, step: Step, _fact: object = None) -> None:
     """The idle deadline runs from now on, unless the keep-alive never ends."""
     runner.idle_since = step.at
-    if runner.keep_alive_ns < (1 << 63) - 1:
+    if runner.keep_alive_ns < FOREVER_NS:
         step.arm(DeadlineName.IDLE, runner.id, runner.keep_alive_ns)
     else:
         step.disarm(DeadlineName.IDLE, runner.id)

@@ -20,6 +20,7 @@ from statemachines.admission import Admission
 from statemachines.deadlines import DeadlineName
 from statemachines.drive import Driver
 from statemachines.effects import AnyEffect, FinishShutdown, SetThreads
+from statemachines.entities import Runner, RunnerState, Stage
 from statemachines.errors import InternalError, Refusal
 from statemachines.facts import LoadKey
 from statemachines.failures import DRAINING, REPLACED, STOPPED_BY_OPERATOR
@@ -28,7 +29,7 @@ from statemachines.limits import Limits
 from statemachines.load import LoadTrigger
 from statemachines.planning import Planner
 from statemachines.request import RequestTrigger
-from statemachines.runner import Runner, RunnerState, RunnerTrigger, Stage
+from statemachines.runner import RunnerTrigger
 from statemachines.snapshot import StateView
 from statemachines.step import Step
 from statemachines.table import Kind

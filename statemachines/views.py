@@ -2,10 +2,8 @@
 
 from statemachines.causes import Cause, Wait
 from statemachines.deadlines import DeadlineName, Deadlines
+from statemachines.entities import Load, Request, RequestState, Runner
 from statemachines.ledger import Ledger
-from statemachines.load import Load
-from statemachines.request import Request, RequestState
-from statemachines.runner import Runner
 from statemachines.snapshot import (
     DeadlineView,
     DeviceView,

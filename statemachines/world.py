@@ -4,13 +4,11 @@ from collections import deque
 from collections.abc import Iterable
 
 from statemachines.deadlines import Deadlines
+from statemachines.entities import Load, Request, Runner, RunnerState
 from statemachines.facts import LoadKey
 from statemachines.ledger import Ledger, host_ledger
 from statemachines.lifecycle import Service
 from statemachines.limits import Limits
-from statemachines.load import Load
-from statemachines.request import Request
-from statemachines.runner import Runner, RunnerState
 from statemachines.threads import ThreadBudget
 from statemachines.units import LeaseId, LoadId, RequestId, RunnerId
 

@@ -6,8 +6,8 @@ import pytest
 
 from statemachines import invariants
 from statemachines.deadlines import DeadlineName
+from statemachines.entities import Stage
 from statemachines.errors import InternalError
-from statemachines.runner import Stage
 from statemachines.units import LeaseId, LoadId, RequestId, RunnerId
 from statemachines.world import World
 from tests.statemachines.bench import Bench

@@ -3,10 +3,11 @@
 import pytest
 
 from statemachines import effects, events
+from statemachines.entities import Request
 from statemachines.errors import InternalError, RefusalCode
 from statemachines.events import LeaseOutcome
 from statemachines.lifecycle import ServiceTrigger
-from statemachines.request import Request, RequestTrigger
+from statemachines.request import RequestTrigger
 from statemachines.step import Step
 from statemachines.units import FOREVER_NS, GIB, NS_PER_S, DeviceId, LeaseId, RunnerId
 from tests.statemachines.bench import Bench, key_of
