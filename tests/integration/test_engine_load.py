@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ import psutil
 import pytest
 from gguf import GGMLQuantizationType, GGUFWriter
 
+from statemachines.errors import RemoteWireError
 from statemachines.facts import LoadFailure, LoadKind
 from statemachines.units import GIB, MIB
 from statemachines.wire.messages import LeaseEnded, Load, LoadFailed, Progress, Ready, Shutdown, ToRunner, ToService
@@ -16,6 +18,7 @@ from tests.factory.broken import crash_model, giant_model, truncated
 from tests.factory.model_file import Shape
 from tests.factory.random_model import random_model
 from tests.factory.scripted import scripted_model
+from tests.factory.vocabulary import spm
 from tests.integration.engine_process import runner_process
 from tests.integration.engine_runs import chat, drive, generate, load_of, ready_of, text_of
 
@@ -76,13 +79,13 @@ def test_a_file_that_is_replaced_during_the_load_is_not_served(tmp_path: Path) -
     path = random_model(tmp_path / "model.gguf")
     load = load_of(path)
 
-    def replace(_sent: list[ToService]) -> ToRunner | None:
+    def swap(_sent: list[ToService]) -> ToRunner | None:
         if (tmp_path / "new.gguf").exists():
             (tmp_path / "new.gguf").replace(path)
         return None
 
     random_model(tmp_path / "new.gguf", seed=1)
-    failure = drive(load, interrupt=replace)[-1]
+    failure = drive(load, interrupt=swap)[-1]
     assert isinstance(failure, LoadFailed)
     assert failure.kind is LoadFailure.REPLACED
 
@@ -120,6 +123,34 @@ def test_a_damaged_file_is_a_bad_file(model: Path, tmp_path: Path, keep_bytes: i
     assert failure_of(load_of(path)).kind is LoadFailure.BAD_FILE
 
 
+def test_a_model_without_a_tokenizer_is_a_bad_file(tmp_path: Path) -> None:
+    path = random_model(tmp_path / "mute.gguf", vocabulary=replace(spm(), model="no_vocab"))
+    assert failure_of(load_of(path)).kind is LoadFailure.BAD_FILE
+
+
+def test_a_model_that_is_no_decoder_is_unsupported(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.llama.library.engine.llama_model_has_encoder", lambda _model: True)
+    assert failure_of(load_of(model)).kind is LoadFailure.UNSUPPORTED
+
+
+def test_layers_go_to_an_accelerator_where_there_is_one(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int | None]] = []
+
+    def note(_paths: object, *, gpu_layers: int, main_gpu: int | None, on_progress: object) -> None:
+        asked.append((gpu_layers, main_gpu))
+
+    monkeypatch.setattr("runner.llama.library.can_offload", lambda: True)
+    monkeypatch.setattr("runner.llama.library.Model.load", note)
+    for options in ({}, {"gpu_layers": 3}, {"gpu_layers": 0, "main_gpu": 1}):
+        failure_of(load_of(model, **options))
+    assert asked == [(-1, None), (3, None), (0, 1)]
+
+
+def test_a_message_that_makes_no_sense_during_a_load_ends_the_runner(model: Path) -> None:
+    with pytest.raises(RemoteWireError, match="Generate"):
+        drive(load_of(model), interrupt=lambda _sent: generate("too early"))
+
+
 def test_a_shutdown_during_the_load_aborts_it(model: Path) -> None:
     sent = drive(load_of(model), interrupt=lambda _sent: Shutdown())
     assert [type(message) for message in sent] == [Progress]
@@ -152,13 +183,13 @@ def test_a_model_that_no_memory_holds_is_out_of_memory(tmp_path: Path) -> None:
 
 
 def test_a_copy_of_the_weights_that_does_not_fit_is_out_of_memory(tmp_path: Path) -> None:
-    wide = Shape(layers=2, embedding_length=2048, heads=16, kv_heads=16, head_length=128, feed_forward_length=8192)
+    wide = Shape(layers=1, embedding_length=2048, heads=16, kv_heads=16, head_length=128, feed_forward_length=8192)
     load = load_of(random_model(tmp_path / "wide.gguf", shape=wide, weights=GGMLQuantizationType.Q4_0))
     with runner_process() as runner:
         runner.send(load)
         copy_bytes = ready_of(runner.until(Ready, LoadFailed)).report.devices[0].weight_bytes
         needed_bytes = psutil.Process(runner.process.pid).memory_info().vms
-    assert copy_bytes > 64 * MIB
+    assert copy_bytes > 32 * MIB
     assert load_within(needed_bytes - copy_bytes // 2, load).kind is LoadFailure.OUT_OF_MEMORY
 
 

@@ -94,18 +94,23 @@ def test_the_oldest_turns_go_and_system_turns_and_the_last_one_stay(context_toke
 def test_as_few_turns_go_as_the_context_needs() -> None:
     request = chat(*["user", "assistant"] * 20, "user")
     full = len(tokens_of(request, 10_000))
-    for context_tokens in range(8, full + 2):
+    for context_tokens in range(8, full + 2, 3):
         kept = tokens_of(request, context_tokens)
         assert len(kept) == (min(full, context_tokens - 1) // 7) * 7
 
 
 def test_turns_go_in_pairs_where_the_template_wants_them_to_alternate() -> None:
     request = chat("system", *["user", "assistant"] * 20, "user")
-    for context_tokens in range(15, 300):
+    for context_tokens in range(15, 300, 4):
         text = text_of(request, context_tokens, ALTERNATING)
         assert len(text) < context_tokens
         assert len(text) + 14 >= min(context_tokens, 42 * 7)
         assert text.split(";")[1][0] == "u"
+
+
+def test_a_template_that_takes_nothing_in_between_gets_the_last_turn_alone() -> None:
+    picky = "{% if messages | length not in (1, 9) %}{{ raise_exception('no') }}{% endif %}" + TURN
+    assert text_of(chat(*["user"] * 9), 60, picky) == "u00008;"
 
 
 @pytest.mark.parametrize("template", [TURN, ALTERNATING])
