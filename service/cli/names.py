@@ -1,12 +1,9 @@
 """Model names as far as the command line has to understand them; the server decides all the rest."""
 
-from pathlib import Path
-
-import service
 from service.cli.client import ListedModel
+from service.store.packaged import DEMO_FILE
 
 DEMO = "demo"
-_DEMO_FILE = Path(service.__file__).parent / "demo" / "demo.gguf"
 DEMO_WORDS = "demo is a scripted test model, not a language model: it says the same two sentences whatever you ask"
 
 
@@ -20,7 +17,7 @@ def is_scripted_demo(model: str, listed: list[ListedModel]) -> bool:
     if not same_model(model, DEMO):
         return False
     size_bytes = next((item.size for item in listed if same_model(item.name, DEMO)), None)
-    return size_bytes is not None and _DEMO_FILE.is_file() and size_bytes == _DEMO_FILE.stat().st_size
+    return size_bytes is not None and DEMO_FILE.is_file() and size_bytes == DEMO_FILE.stat().st_size
 
 
 def _full(reference: str) -> str:

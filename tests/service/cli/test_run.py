@@ -1,7 +1,6 @@
 """`run` as a process over a fake server: what goes in, what comes out, and the exit status."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from service.store.packaged import DEMO_FILE
 from tests.service.cli.commands import environment, roundhouse
 from tests.service.cli.fake_server import FakeServer, finished, said, serving
 
@@ -202,10 +202,7 @@ def test_a_closed_standard_input_is_an_empty_one(server: FakeServer, tmp_path: P
 
 
 def test_the_demo_is_called_what_it_is(server: FakeServer, tmp_path: Path) -> None:
-    import service
-
-    demo = Path(service.__file__).parent / "demo" / "demo.gguf"
-    listed = {"name": "demo:latest", "modified_at": "2020-01-01T00:00:00Z", "size": os.stat(demo).st_size}
+    listed = {"name": "demo:latest", "modified_at": "2020-01-01T00:00:00Z", "size": DEMO_FILE.stat().st_size}
     server.replies["GET /api/tags"] = []
     server.reply("GET /api/tags", {"models": [listed]})
     server.reply("GET /api/tags", {"models": [listed | {"size": 5}]})
