@@ -1,7 +1,7 @@
 """Reads a file's header forward, a window at a time, and never past its end or past a limit.
 
 Why not mmap: a file that is cut short while it is mapped kills the process with SIGBUS, and a mapping of the whole
-file would need an address-space limit as large as the model (docs/decisions/0002-gguf-reader.md).
+file would need an address-space limit as large as the model (docs/decisions/0010-gguf-reader.md).
 """
 
 import os
