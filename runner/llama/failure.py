@@ -25,11 +25,11 @@ class LoadError(Exception):
 
 def classify(texts: Iterable[str], otherwise: LoadFailure) -> LoadError:
     """What the engine's log says of a failed load; `otherwise` when it says nothing that we know."""
-    log = "\n".join(texts)
+    lines = list(texts)
     kind = otherwise
-    if _OUT_OF_MEMORY.search(log):
+    if is_out_of_memory(lines):
         kind = LoadFailure.OUT_OF_MEMORY
-    elif _UNSUPPORTED.search(log):
+    elif any(map(_UNSUPPORTED.search, lines)):
         kind = LoadFailure.UNSUPPORTED
     return LoadError(kind, _MESSAGES[kind])
 
@@ -42,3 +42,8 @@ _MESSAGES = {
     LoadFailure.BAD_FILE: "the engine rejected the model file as damaged or incomplete; get the file again",
     LoadFailure.ENGINE: "the engine could not set up a context for the model; the server's log has its reason",
 }
+
+
+def is_out_of_memory(texts: Iterable[str]) -> bool:
+    """Whether one of these lines says that memory could not be had."""
+    return any(map(_OUT_OF_MEMORY.search, texts))

@@ -37,6 +37,20 @@ def start(on_log: Callable[[int, bytes], None]) -> None:
 _log_callback: list[Any] = []
 
 
+def on_abort(callback: Callable[[str], None]) -> None:
+    """Call `callback` with the reason when the engine is about to abort the process; it may end it otherwise.
+
+    The package does not bind this function of ggml; it is found through the library that links to it.
+    """
+    native = _ABORT_CALLBACK(lambda message: callback((message or b"").decode("utf-8", "replace")))
+    engine._lib.ggml_set_abort_callback(native)
+    _abort_callback[:] = [native]
+
+
+_ABORT_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
+_abort_callback: list[Any] = []
+
+
 def can_offload() -> bool:
     """Whether this build of the engine can put layers on an accelerator that is there."""
     return bool(engine.llama_supports_gpu_offload())

@@ -56,7 +56,11 @@ class EngineLog:
     def _finish(self, text: str) -> None:
         if self._level == "debug" or not text.strip(". "):  # dots are how it draws progress
             return
-        line = LogLine(self._level, text.rstrip())
+        self.note(self._level, text.rstrip())
+
+    def note(self, level: str, text: str) -> None:
+        """Log and keep a line."""
+        line = LogLine(level, text)
         self._kept.append(line)
         self._write(line)
 

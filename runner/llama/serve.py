@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from runner.llama import library
+from runner.llama.abort import Abort
 from runner.llama.beats import LoadProgress
 from runner.llama.failure import LoadError
 from runner.llama.gate import Gate
@@ -39,6 +40,7 @@ def _load(request: Load, poll: Poll, send: Send) -> Loaded:
     gate, progress = Gate(request.gate_path), LoadProgress(send)
     log = EngineLog()
     library.start(log.take)
+    library.on_abort(Abort(log))
 
     def go_on(done: float) -> bool:
         gate.wait()
