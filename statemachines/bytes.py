@@ -32,22 +32,27 @@ class Holding:
     Attributes:
         mapped_bytes: the model file, mapped; the operating system still counts it as available.
         own_bytes: everything else.
-        is_seen: a sample taken after the load has these bytes in its figures.
+        sampled_bytes: of its own bytes those that the last sample of the device has in its figures already.
     """
 
-    __slots__ = ("device", "is_seen", "mapped_bytes", "own_bytes", "runner", "state")
+    __slots__ = ("device", "mapped_bytes", "own_bytes", "runner", "sampled_bytes", "state")
 
     def __init__(self, runner: RunnerId, device: DeviceId, *, mapped_bytes: int, own_bytes: int) -> None:
         self.runner = runner
         self.device = device
         self.mapped_bytes = mapped_bytes
         self.own_bytes = own_bytes
-        self.is_seen = False
+        self.sampled_bytes = 0
         self.state = BytesState.RESERVED
 
     @property
     def total_bytes(self) -> int:
         return self.mapped_bytes + self.own_bytes
+
+    @property
+    def unsampled_bytes(self) -> int:
+        """Bytes that the last sample does not have: not resident yet, or mapped and so never missed [bytes]."""
+        return self.total_bytes - self.sampled_bytes
 
 
 def is_on_host(holding: Holding) -> bool:

@@ -185,10 +185,22 @@ class DeviceSample(msgspec.Struct, frozen=True):
     source: str
 
 
+class Resident(msgspec.Struct, frozen=True):
+    """Own bytes of one runner's process that were resident when the host was sampled [bytes]."""
+
+    runner: RunnerId
+    own_bytes: int
+
+
 class DevicesSampled(Event, frozen=True):
-    """Fresh figures of memory."""
+    """Fresh figures of memory.
+
+    Attributes:
+        resident: what the runners' processes had of it; one that is missing counts as nothing yet.
+    """
 
     samples: tuple[DeviceSample, ...]
+    resident: tuple[Resident, ...] = ()
 
 
 AnyEvent = (

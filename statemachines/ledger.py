@@ -3,9 +3,9 @@
 Theory of operation. Two witnesses are asked and the more careful one believed:
 
 - the books: budget - (reserved + used + returning);
-- the last sample of the device, corrected for what it cannot know: holdings that are not fully resident in it count
-  in full, the mapped weights of live runners count although the operating system calls them available, and the own
-  bytes of processes that were reaped since the sample count as free.
+- the last sample of the device, corrected for what it cannot know: bytes that are reserved but not resident yet count,
+  the mapped weights of live runners count although the operating system calls them available, and the own bytes of
+  processes that were reaped since the sample count as free.
 
 So both answers grow by exactly a holding's total when its process ends, and a plan can add up what will come free.
 All sums are kept up to date; none is recomputed. There is one device so far, the host; a ledger per device follows
@@ -13,6 +13,9 @@ with placement over several.
 
 Raises `InternalError` when its own books contradict each other: that is fatal everywhere.
 """
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from statemachines.bytes import BYTES, BytesState, BytesTrigger, Holding
 from statemachines.errors import InternalError
@@ -22,6 +25,8 @@ from statemachines.table import Kind, LookupInterpreter
 from statemachines.units import HOST, DeviceId, RunnerId
 
 _BYTES = LookupInterpreter(BYTES)
+
+NOTHING_RESIDENT: Mapping[RunnerId, int] = MappingProxyType({})
 
 
 class Ledger:
@@ -43,14 +48,20 @@ class Ledger:
         self._unsampled_bytes = 0
         self._freed_since_sample_bytes = 0
 
-    def observe(self, sample: DeviceSample) -> None:
-        """Take a fresh sample for true; everything that is in use is in it."""
+    def observe(self, sample: DeviceSample, resident: Mapping[RunnerId, int] = NOTHING_RESIDENT) -> None:
+        """Take a fresh sample for true.
+
+        Args:
+            resident: own bytes of runners that are resident already [bytes]. What is in use is resident as a whole;
+                this matters for loads that are still coming in.
+        """
         self.sample = sample
         self._freed_since_sample_bytes = 0
         for holding in self._holdings.values():
-            if holding.state is BytesState.USED and not holding.is_seen:
-                holding.is_seen = True
-                self._unsampled_bytes -= holding.own_bytes
+            is_used = holding.state is BytesState.USED
+            sampled = holding.own_bytes if is_used else min(holding.own_bytes, resident.get(holding.runner, 0))
+            self._unsampled_bytes -= sampled - holding.sampled_bytes
+            holding.sampled_bytes = sampled
 
     def reserve(self, runner: RunnerId, *, mapped_bytes: int, own_bytes: int) -> None:
         """Book the plan of one incarnation.
@@ -69,12 +80,13 @@ class Ledger:
         """The model is loaded: the reported figures replace the plan."""
         holding = self._holdings[runner]
         self.reserved_bytes -= holding.total_bytes
-        self._unsampled_bytes -= holding.total_bytes
+        self._unsampled_bytes -= holding.unsampled_bytes
         self._fire(holding, BytesTrigger.LOADED)
         holding.mapped_bytes = mapped_bytes
         holding.own_bytes = own_bytes
+        holding.sampled_bytes = min(holding.sampled_bytes, own_bytes)
         self.used_bytes += holding.total_bytes
-        self._unsampled_bytes += holding.total_bytes
+        self._unsampled_bytes += holding.unsampled_bytes
 
     def release(self, runner: RunnerId) -> None:
         """The process is gone.
@@ -89,11 +101,8 @@ class Ledger:
             self.used_bytes -= holding.total_bytes
         else:
             self.reserved_bytes -= holding.total_bytes
-        if holding.is_seen:
-            self._unsampled_bytes -= holding.mapped_bytes
-            self._freed_since_sample_bytes += holding.own_bytes
-        else:
-            self._unsampled_bytes -= holding.total_bytes
+        self._unsampled_bytes -= holding.unsampled_bytes
+        self._freed_since_sample_bytes += holding.sampled_bytes
         self._fire(holding, BytesTrigger.GONE)
 
     def _fire(self, holding: Holding, trigger: BytesTrigger) -> None:
@@ -145,7 +154,7 @@ class Ledger:
         """
         reserved = sum(h.total_bytes for h in self._holdings.values() if h.state is BytesState.RESERVED)
         used = sum(h.total_bytes for h in self._holdings.values() if h.state is BytesState.USED)
-        unsampled = sum(h.mapped_bytes if h.is_seen else h.total_bytes for h in self._holdings.values())
+        unsampled = sum(h.unsampled_bytes for h in self._holdings.values())
         found = (reserved, used, unsampled)
         if found != (self.reserved_bytes, self.used_bytes, self._unsampled_bytes):
             raise InternalError(f"the books of {self.device} do not add up: {found}")

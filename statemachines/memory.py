@@ -213,15 +213,17 @@ def _rounded_up(count: Fraction) -> int:
 def _compute_bytes(sizes: ModelSizes, *, context_tokens: int, slots: int) -> int:
     """The largest set of activations that live at once in one step.
 
-    A step passes three places, and the engine reuses one buffer for them: attention (scores of every head over every
-    cell, the mask, and the token's vectors), the feed-forward part (gate, up and their product), and the logits of
-    one token for each slot. The multiples of the vectors cover what was measured over a range of shapes; the eighth
-    and the mebibyte on top are for architectures that were not.
+    The masks, one for each kind of attention, live through the whole step. Beside them a step passes three places,
+    and the engine reuses one buffer for them: attention (scores of every head over every cell, and the token's
+    vectors), the feed-forward part (gate, up and their product), and the logits of one token for each slot. The
+    multiples of the vectors cover what was measured over a range of shapes; the eighth and the mebibyte on top are
+    for architectures that were not.
     """
     cells = _grouped(context_tokens)
+    masks = 2 if any(layer.window_tokens for layer in sizes.layers) else 1
     vector = max(sizes.embedding_length, sizes.attention_length)
-    attention = (sizes.head_count + 1) * cells + 8 * vector
+    attention = sizes.head_count * cells + 8 * vector
     feed_forward = 3 * sizes.feed_forward_length + 6 * vector
-    step = FLOAT_BYTES * CHUNK_TOKENS * max(attention, feed_forward)
+    step = FLOAT_BYTES * CHUNK_TOKENS * (masks * cells + max(attention, feed_forward))
     logits = FLOAT_BYTES * slots * sizes.vocab_size
     return (step + logits) * 9 // 8 + MIB

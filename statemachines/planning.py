@@ -11,7 +11,7 @@ from statemachines.deadlines import DeadlineName
 from statemachines.drive import Driver
 from statemachines.effects import SpawnRunner
 from statemachines.entities import Load, Runner, RunnerState, Stage
-from statemachines.eviction import Candidate
+from statemachines.eviction import Candidate, Shortfall, choose_idle
 from statemachines.failures import never_fits
 from statemachines.load import LoadTrigger
 from statemachines.placement import Decision, KeyHold, Room, decide
@@ -61,6 +61,15 @@ class Planner:
             ),
             yielding=next((runner.id for runner in others if _is_loading_for_nobody(runner)), None),
         )
+
+    def relieve(self, step: Step) -> None:
+        """A device over its budget through others' acts loses idle runners; leases go on (rule 2)."""
+        world = self._world
+        coming_bytes = sum(world.ledger.held_by(runner.id) for runner in world.runners.values() if runner.is_leaving)
+        over = Shortfall(-(world.ledger.free_bytes + coming_bytes), 0)
+        idle = [self._candidate(runner) for runner in world.runners.values() if _may_be_victim(runner)]
+        for victim in choose_idle(over, idle):
+            self._driver.fire_runner(world.runners[victim.runner], RunnerTrigger.VICTIM_CHOSEN, step)
 
     def _candidate(self, runner: Runner) -> Candidate:
         oldest = min((request.granted_at or 0 for request in runner.leases.values()), default=runner.born_at)

@@ -274,14 +274,14 @@ RUNNER = Table(
             (
                 go(
                     S.UNLOADING,
-                    "nobody wants its load, and another needs its place",
+                    "nobody wants its load, and its bytes or its place are needed",
                     action=terminate,
                     when=is_unclaimed,
                 ),
                 illegal("a runner that somebody waits for is never a victim"),
             ),
             (
-                go(S.UNLOADING, "idle, and another load needs its place", action=terminate, when=is_idle),
+                go(S.UNLOADING, "idle, and its bytes or its place are needed", action=terminate, when=is_idle),
                 illegal("a runner with a lease is never a victim"),
             ),
             illegal("it is leaving already"),

@@ -221,10 +221,12 @@ class Scheduler:
         if runner is not None:
             runner.engine_step = event.step
 
-    def _observe(self, event: events.DevicesSampled, _step: Step) -> None:
+    def _observe(self, event: events.DevicesSampled, step: Step) -> None:
+        resident = {found.runner: found.own_bytes for found in event.resident}
         for sample in event.samples:
             if sample.device == HOST:
-                self._world.ledger.observe(sample)
+                self._world.ledger.observe(sample, resident)
+                self._planner.relieve(step)
         self._world.wake_loads()
 
     # Deadlines

@@ -52,6 +52,24 @@ def test_mapped_weights_of_a_live_runner_count_although_the_system_calls_them_av
     assert books.free_bytes == 840 - 120
 
 
+def test_what_is_resident_of_a_load_in_progress_is_not_counted_twice() -> None:
+    books = ledger(free_bytes=900)
+    books.reserve(ONE, mapped_bytes=100, own_bytes=50)
+    books.observe(DeviceSample(HOST, 1000, 870, "30 of its 50 have come in"), {ONE: 30})
+    assert books.free_bytes == 870 - 100 - 20
+    books.use(ONE, mapped_bytes=100, own_bytes=20)
+    assert books.free_bytes == 870 - 100
+    books.release(ONE)
+    assert books.free_bytes == 870 + 20
+
+
+def test_more_than_planned_may_be_resident() -> None:
+    books = ledger(free_bytes=900)
+    books.reserve(ONE, mapped_bytes=0, own_bytes=50)
+    books.observe(DeviceSample(HOST, 1000, 800, "twice as much as planned"), {ONE: 100})
+    assert books.free_bytes == 800
+
+
 def test_what_a_reaped_process_had_is_free_at_once() -> None:
     books = ledger()
     books.reserve(ONE, mapped_bytes=100, own_bytes=50)
@@ -136,9 +154,10 @@ class Books(RuleBasedStateMachine):
         self.books.release(runner)
         assert self.books.free_bytes == before + sum(self.held.pop(runner))
 
-    @rule(free_bytes=st.integers(0, 9_000))
-    def observe(self, free_bytes: int) -> None:
-        self.books.observe(DeviceSample(HOST, 10_000, free_bytes, "test"))
+    @rule(free_bytes=st.integers(0, 9_000), resident=st.integers(0, 600))
+    def observe(self, free_bytes: int, resident: int) -> None:
+        some = {runner: resident for runner in self.held if runner % 2}
+        self.books.observe(DeviceSample(HOST, 10_000, free_bytes, "test"), some)
 
     @invariant()
     def sums_agree(self) -> None:

@@ -5,7 +5,7 @@ import pytest
 from statemachines import effects, events
 from statemachines.errors import RefusalCode
 from statemachines.facts import LoadFailure
-from statemachines.units import GIB, MIB, NS_PER_S, LoadId, RunnerId
+from statemachines.units import GIB, HOST, MIB, NS_PER_S, LoadId, RunnerId
 from tests.statemachines.bench import Bench, key_of, need_bytes
 
 NEED = need_bytes(100 * MIB)
@@ -374,3 +374,28 @@ def test_a_load_waits_for_one_that_is_still_loading_when_nobody_else_could_make_
     assert (cause.cause, cause.holders) == ("runner_place", ("runner 1",))
     bench.load(RunnerId(1))
     assert bench.runner(RunnerId(1)).fence == bench.request(waiting).load
+
+
+def test_a_host_that_others_fill_loses_the_longest_idle_runner_and_no_lease() -> None:
+    bench = Bench(memory_bytes=8 * NEED)
+    old, young, busy = bench.ready("a"), bench.ready("b"), bench.ready("c")
+    request = bench.ask("c")
+    mapped = 3 * 100 * MIB
+    bench.sample(mapped - MIB, total_bytes=8 * NEED)
+    assert [bench.runner(runner).state for runner in (old, young, busy)] == ["unloading", "ready", "ready"]
+    bench.sample(mapped - MIB, total_bytes=8 * NEED)
+    assert bench.runner(young).state == "ready"
+    bench.sample(0, total_bytes=8 * NEED)
+    assert bench.runner(young).state == "unloading"
+    assert bench.request(request).state == "leased"
+
+
+def test_a_load_in_progress_is_not_counted_twice_against_one_that_waits() -> None:
+    bench = Bench(memory_bytes=3 * NEED, loads_parallel_max=1)
+    bench.ask("a")
+    own_bytes = bench.runner(RunnerId(1)).own_bytes
+    waiting = bench.ask("b", weight_bytes=420 * MIB)
+    sample = events.DeviceSample(HOST, 3 * NEED, 3 * NEED - own_bytes, "bench")
+    resident = events.Resident(RunnerId(1), own_bytes)
+    bench.give(events.DevicesSampled(samples=(sample,), resident=(resident,)))
+    assert bench.cause(waiting) == "load_place"
