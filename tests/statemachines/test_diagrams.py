@@ -1,14 +1,12 @@
 """The page of the machines is drawn from the tables and is current."""
 
 import importlib.util
-from pathlib import Path
 
 import pytest
 
 from statemachines.diagrams import TABLES, diagram, matrix
 from statemachines.table import Table
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.checkout import ROOT
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.machine)
