@@ -7,10 +7,10 @@ import msgspec
 import trio
 
 from service.cli.client import Client, Piece, Turn
-from service.cli.durations import show_duration
 from service.cli.exits import CommandFailed, leaf_errors
 from service.cli.terminal import Output, StatusLine
 from service.cli.waiting import report_waiting
+from service.durations import show_duration
 
 _LABEL_WIDTH = 22
 

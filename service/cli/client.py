@@ -8,6 +8,7 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -25,6 +26,8 @@ SERVER_PREFIX = "roundhouse/"
 _CONNECT_LIMIT_S = 5.0
 _ANSWER_LIMIT_S = 30.0
 """For everything but an answer of a model, which takes as long as it takes."""
+_PROBE_LIMIT_S = 5.0
+"""For the question who is there: a program that does not answer it must not hold up everything else."""
 _Shape = TypeVar("_Shape")
 
 
@@ -91,11 +94,16 @@ class _Problem(msgspec.Struct):
 
 
 class Client:
-    """A connection to one Roundhouse."""
+    """A connection to one Roundhouse.
+
+    Attributes:
+        models_folder: where its models are, known of a server of our own only.
+    """
 
     def __init__(self, http: "httpx.AsyncClient", url: str) -> None:
         self._http = http
         self.url = url
+        self.models_folder: Path | None = None
 
     async def models(self) -> list[ListedModel]:
         """The models on disk, newest first."""
@@ -177,7 +185,7 @@ async def server_name(http: "httpx.AsyncClient") -> str:
     import httpx
 
     try:
-        response = await http.get("/api/version")
+        response = await http.get("/api/version", timeout=_PROBE_LIMIT_S)
     except httpx.ConnectError:
         return "nobody answers"
     except httpx.TimeoutException:

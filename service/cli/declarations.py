@@ -15,9 +15,9 @@ import platformdirs
 from service.cli import values
 from service.cli.addresses import parse_address_leniently
 from service.cli.cores import usable_cores
-from service.cli.durations import parse_keep_alive
 from service.cli.values import Kind
 from service.config import Settings
+from service.durations import parse_keep_alive
 from statemachines.limits import Limits
 
 
@@ -158,7 +158,7 @@ _MODELS = Section(
             "context_length",
             "context_length",
             values.optional(values.count(), "auto"),
-            "Context of a request that asks for none [tokens]; auto chooses by the machine's memory.",
+            "Context of a request that asks for none [tokens]; auto: 4096 on a machine without a GPU.",
             fallback=Fallback("OLLAMA_CONTEXT_LENGTH", _unsigned),
         ),
         Setting(

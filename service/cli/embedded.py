@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import trio
@@ -30,15 +31,16 @@ def embedded_settings() -> Settings:
 
 
 @asynccontextmanager
-async def embedded_server() -> AsyncIterator[str]:
-    """The URL of a server that answers until the context ends.
+async def embedded_server() -> AsyncIterator[tuple[str, Path]]:
+    """URL and models folder of a server that answers until the context ends.
 
     At the end it drains, as after SIGTERM; an error or a Ctrl-C in the context kills its runners at once.
     """
     from service.main import serve
 
+    settings = embedded_settings()
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        ready = await nursery.start(partial(serve, embedded_settings(), stop=stop, takes_signals=False))
-        yield ready.address
+        ready = await nursery.start(partial(serve, settings, stop=stop, takes_signals=False))
+        yield ready.address, settings.models
         stop.set()

@@ -6,10 +6,13 @@ import trio
 from service.cli.client import SERVER_PREFIX, open_http, server_name
 from service.cli.settings import Place
 
+_ANSWER_S = 2
+"""A Roundhouse on this machine answers in milliseconds; who does not by then is another program."""
+
 
 async def taken_words(place: Place) -> str:
     """Say who listens at ``place``: Roundhouse with version and pid, or another program."""
-    with trio.move_on_after(3):  # who does not answer by then is another program
+    with trio.move_on_after(_ANSWER_S):
         async with open_http(place.url) as http:
             name = await server_name(http)
             who = _roundhouse(name) if name.startswith(SERVER_PREFIX) else "another program"

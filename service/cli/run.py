@@ -16,7 +16,6 @@ import trio
 from service.cli.answers import Answer, Question
 from service.cli.chat import Chat
 from service.cli.client import SERVER_PREFIX, Client, ServerRefused, Turn, connect, open_http, server_name
-from service.cli.durations import KEEP_ALIVE_FORMS, parse_keep_alive
 from service.cli.exits import CommandFailed
 from service.cli.flags import setting_flags
 from service.cli.interrupts import Interrupts, interruptible
@@ -25,6 +24,7 @@ from service.cli.places import place_of
 from service.cli.prompts import find_prompt
 from service.cli.settings import Place
 from service.cli.terminal import Lines, Output, StatusLine
+from service.durations import KEEP_ALIVE_FORMS, parse_keep_alive
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _NOT_SERVED = ("--format", "--think", "--hidethinking", "--insecure", "--truncate", "--dimensions")
@@ -121,7 +121,8 @@ async def _reach(place: Place) -> AsyncIterator[Client]:
         return
     from service.cli.embedded import embedded_server
 
-    async with embedded_server() as url, connect(url) as client:  # (3)
+    async with embedded_server() as (url, models), connect(url) as client:  # (3)
+        client.models_folder = models
         yield client
 
 
@@ -131,9 +132,10 @@ async def _remark_on_demo(client: Client, model: str) -> None:
 
 
 async def _explained(client: Client, model: str, error: ServerRefused) -> CommandFailed:
-    """The server's refusal; of a model that is not there, with those that are."""
+    """The server's refusal; of a model that is not there, with those that are and what to do."""
     if error.status != 404:
         return error
-    names = [item.name for item in await client.models()]
-    there = f"it has: {', '.join(names)}" if names else "it has none yet; put a .gguf file into its models folder"
-    return CommandFailed(f"there is no model {model!r} on the server at {client.url}; {there}")
+    names = ", ".join(item.name for item in await client.models()) or "none yet"
+    where = f" on the server at {client.url}" if client.models_folder is None else ""
+    folder = client.models_folder or "that server's models folder"
+    return CommandFailed(f"there is no model {model!r}{where}; there is: {names}. Put its .gguf file into {folder}")

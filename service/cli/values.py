@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from service.cli.addresses import ADDRESS_FORMS, Address, parse_address
-from service.cli.durations import KEEP_ALIVE_FORMS, parse_keep_alive
+from service.durations import KEEP_ALIVE_FORMS, parse_keep_alive
 from statemachines.units import FOREVER_NS, GIB, KIB, MIB, NS_PER_S, seconds_to_ns
 
 _Number = TypeVar("_Number", int, float)

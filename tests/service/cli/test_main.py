@@ -64,9 +64,9 @@ def test_the_help_of_serve_shows_every_setting_with_default_and_variables(name: 
     words = " ".join(CliRunner().invoke(main, [name, "--help"]).output.split())
     for setting in SETTINGS:
         entry = words[words.index(f" {setting.flag} ") :]
-        assert entry[: entry.index("]")].count("[default: ") == 1
-        assert f"[default: {setting.default_words()}; env: {setting.env}" in entry
-        assert setting.fallback is None or setting.fallback.env in entry[: entry.index("]")]
+        facts = entry[entry.index("[default: ") :].partition("]")[0]
+        assert facts.startswith(f"[default: {setting.default_words()}; env: {setting.env}")
+        assert setting.fallback is None or setting.fallback.env in facts
 
 
 def test_the_settings_page_is_current() -> None:

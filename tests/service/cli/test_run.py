@@ -100,7 +100,7 @@ def test_an_answer_that_fails_is_status_1(
 
 @pytest.mark.parametrize(
     ("names", "words"),
-    [(["a:latest", "b:1"], "it has: a:latest, b:1"), ([], "put a .gguf file into its models folder")],
+    [(["a:latest", "b:1"], "there is: a:latest, b:1. "), ([], "there is: none yet. ")],
 )
 def test_a_model_that_is_not_there_is_answered_with_those_that_are(
     server: FakeServer, tmp_path: Path, names: list[str], words: str

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.cli.durations import parse_duration, parse_keep_alive, show_duration
+from service.durations import parse_duration, parse_keep_alive, show_duration
 from statemachines.units import FOREVER_NS, NS_PER_S
 
 

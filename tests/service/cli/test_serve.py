@@ -1,0 +1,54 @@
+"""`serve` where it does not get as far as serving; the rest is in tests/integration."""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.service.cli.commands import roundhouse
+from tests.service.cli.fake_server import serving
+
+
+@pytest.mark.parametrize(
+    ("name", "who"),
+    [("roundhouse/9.8.7", f"Roundhouse 9.8.7 (pid {os.getpid()})"), ("ollama", f"another program (pid {os.getpid()})")],
+)
+def test_a_taken_port_is_said_with_who_has_it(tmp_path: Path, name: str, who: str) -> None:
+    with serving(name) as other:
+        done = roundhouse("serve", "--port", str(other.port), home=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"Error: port {other.port} is taken by {who}. Use that one, end it, or choose another port: "
+        "roundhouse serve --port N (0 takes a free one)\n"
+    )
+
+
+def test_a_program_that_does_not_answer_is_another_program(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        done = roundhouse("serve", home=tmp_path, ROUNDHOUSE_PORT=str(port))
+    assert done.returncode == 1
+    assert f"port {port} is taken by another program (pid {os.getpid()})" in done.stderr
+
+
+def test_what_an_operator_should_know_of_the_settings_is_logged(tmp_path: Path) -> None:
+    with serving() as other:
+        variables = {"OLLAMA_NUM_PARALLEL": "4", "ROUNDHOUSE_QUEUE": "1", "OLLAMA_KEEP_ALIVE": "1d"}
+        done = roundhouse("serve", "--port", str(other.port), "--log-format", "json", home=tmp_path, **variables)
+    rows = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    assert [row["hint"].split("=")[0].split(":")[0].split(" ")[0] for row in rows if row["level"] == "warning"] == [
+        "OLLAMA_KEEP_ALIVE",
+        "OLLAMA_NUM_PARALLEL",
+        "ROUNDHOUSE_QUEUE",
+    ]
+
+
+def test_the_folders_are_made_on_the_first_start(tmp_path: Path) -> None:
+    with serving() as other:
+        folders = {"ROUNDHOUSE_MODELS": str(tmp_path / "m"), "ROUNDHOUSE_STATE": str(tmp_path / "s")}
+        roundhouse("serve", "--port", str(other.port), home=tmp_path, **folders)
+    assert (tmp_path / "m").is_dir()
+    assert (tmp_path / "s").is_dir()
