@@ -67,12 +67,14 @@ class Digests:
 
     def want(self, models: Iterable[FoundModel]) -> None:
         """These are the models now: find out what is not known of them, and forget wishes for others."""
-        self._wanted = {
+        here = {
             identity: path
             for model in models
             for identity, path in zip(model.identities, model.paths, strict=True)
-            if identity not in self._known and identity not in self._given_up
+            if identity not in self._known
         }
+        self._given_up = {identity: None for identity in self._given_up if identity in here}
+        self._wanted = {identity: path for identity, path in here.items() if identity not in self._given_up}
         if self._wanted:
             self._bell.set()
 

@@ -58,7 +58,7 @@ class ModelFolder:
     """
 
     def __init__(self, folder: Path, log: FilteringBoundLogger, *, further: Sequence[Path] = ()) -> None:
-        self._folder = folder.absolute()
+        self._folder = os.path.abspath(folder)
         self._further = further
         self._log = log
         self._warned: dict[str, str] = {}
@@ -76,7 +76,7 @@ class ModelFolder:
         found: dict[NameKey, FoundModel] = {}
         for file_name in sorted(files, key=lambda name: (name not in self._listed, name)):
             try:
-                model = _model(self._folder / file_name)
+                model = _model(os.path.join(self._folder, file_name))
                 if model.name.key in found:
                     raise SkippedFile(f"its name is that of {shown_file(found[model.name.key].paths[0])}")
                 found[model.name.key] = model
@@ -84,7 +84,7 @@ class ModelFolder:
                 skipped[file_name] = str(why)
         for path in self._further:
             with suppress(SkippedFile):
-                model = _model(path)
+                model = _model(str(path))
                 found.setdefault(model.name.key, model)
         self._warn(skipped)
         self._listed = {os.path.basename(model.paths[0]): None for model in found.values()}
@@ -103,17 +103,17 @@ class ModelFolder:
         """Say what is new about the files that were left out, and forget the files that are gone."""
         for name, why in skipped.items():
             if self._warned.get(name) != why:
-                self._log.warning("not served", file=shown_file(name or str(self._folder)), why=why)
+                self._log.warning("not served", file=shown_file(name or self._folder), why=why)
         self._warned = skipped
 
 
-def _model(path: Path) -> FoundModel:
+def _model(path: str) -> FoundModel:
     """The model that begins with the file at ``path``.
 
     Raises:
         SkippedFile: it is none.
     """
-    name = parse_name(_stem(path.name))
+    name = parse_name(_stem(os.path.basename(path)))
     if name is None:
         raise SkippedFile("its name is no valid model name; rename it")
     paths = tuple(_paths(path))
@@ -127,14 +127,16 @@ def _model(path: Path) -> FoundModel:
     )
 
 
-def _paths(path: Path) -> Iterator[str]:
-    part = split_part(_stem(path.name))
-    count = part.count if part else 1
-    if not 0 < count <= PARTS_MAX:
-        raise SkippedFile(f"it says that it is one of {count} parts")
-    for no in range(1, count + 1):
-        name = f"{part.base}-{no:05}-of-{count:05}{SUFFIX}" if part else path.name
-        yield str(path.with_name(name))
+def _paths(path: str) -> Iterator[str]:
+    folder, file_name = os.path.split(path)
+    part = split_part(_stem(file_name))
+    if part is None:
+        yield path
+        return
+    if not 0 < part.count <= PARTS_MAX:
+        raise SkippedFile(f"it says that it is one of {part.count} parts")
+    for no in range(1, part.count + 1):
+        yield os.path.join(folder, f"{part.base}-{no:05}-of-{part.count:05}{SUFFIX}")
 
 
 def split_part(stem: str) -> Part | None:

@@ -159,7 +159,7 @@ def test_a_key_without_a_name_is_refused(name: bytes, tmp_path: Path) -> None:
 
 def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, valid())
-    monkeypatch.setattr(runner.facts.cursor.os, "pread", lambda _fd, _count, _at: b"GG")
+    monkeypatch.setattr("runner.facts.cursor.os.pread", lambda _fd, _count, _at: b"GG")
     with refused("became shorter"):
         read_header(path)
 
@@ -170,7 +170,7 @@ def test_a_disk_that_fails_is_not_the_files_fault(tmp_path: Path, monkeypatch: p
     def fail(*_: object) -> bytes:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(runner.facts.cursor.os, "pread", fail)
+    monkeypatch.setattr("runner.facts.cursor.os.pread", fail)
     with refused("disk", RefusalCode.LOAD_FAILED):
         read_header(path)
 
@@ -189,6 +189,6 @@ def test_what_cannot_be_opened_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     def forbid(*_: object) -> int:
         raise PermissionError
 
-    monkeypatch.setattr(runner.facts.cursor.os, "open", forbid)
+    monkeypatch.setattr("runner.facts.cursor.os.open", forbid)
     with refused("permission", RefusalCode.LOAD_FAILED):
         read_header(str(tmp_path / "pipe.gguf"))

@@ -21,20 +21,20 @@ def tensor(name: str, shape: tuple[int, ...], kind: str = "Q4_0") -> Tensor:
 
 @pytest.mark.parametrize("machine", ["x86_64", "AMD64"])
 def test_x86_has_fast_forms_of_few_types(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repack.platform, "machine", lambda: machine)
+    monkeypatch.setattr("runner.facts.repack.platform.machine", lambda: machine)
     monkeypatch.setattr(repack, "_has_amx", lambda: False)
     assert repack.repacked_types() == repack.X86_TYPES
     assert "Q8_0" not in repack.repacked_types()
 
 
 def test_matrix_tiles_add_types(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repack.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr("runner.facts.repack.platform.machine", lambda: "x86_64")
     monkeypatch.setattr(repack, "_has_amx", lambda: True)
     assert {"Q8_0", "Q4_K", "MXFP4"} < repack.repacked_types()
 
 
 def test_another_processor_is_expected_to_rearrange_all_it_could(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repack.platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr("runner.facts.repack.platform.machine", lambda: "aarch64")
     assert repack.repacked_types() == repack.OTHER_TYPES
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from service.store.folder import ModelFolder
 from tests.service.store.shelf import Shelf
 
 
@@ -153,3 +154,17 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     assert shelf.names == []
     assert [row["event"] for row in shelf.lines.rows()] == ["the models folder cannot be made", "not served"]
+
+
+def test_files_from_elsewhere_are_served_unless_the_folder_has_their_names(shelf: Shelf, tmp_path: Path) -> None:
+    for name in ("extra.gguf", "a.gguf"):
+        (tmp_path / name).write_text("from elsewhere")
+    shelf.put("a.gguf")
+    further = [tmp_path / "extra.gguf", tmp_path / "a.gguf", tmp_path / "absent.gguf"]
+    found = ModelFolder(shelf.folder, shelf.log, further=further).look()
+    assert found is not None
+    assert [path for model in found for path in model.paths] == [
+        str(tmp_path / "extra.gguf"),
+        str(shelf.folder / "a.gguf"),
+    ]
+    assert shelf.warnings() == []
