@@ -69,7 +69,8 @@ def create_app(
             methods=list(route.methods),
             provide_automatic_options=False,
         )
-    _install(app, _Making(front, now_ns, wall_ns, log or structlog.get_logger()))
+    is_local = guard.listens_locally(front.settings.host)
+    _install(app, _Making(front, now_ns, wall_ns, is_local, log or structlog.get_logger()))
     return app
 
 
@@ -80,6 +81,7 @@ class _Making:
     front: Front
     now_ns: Now
     wall_ns: Now
+    is_local: bool
     log: FilteringBoundLogger
 
     def exchange(self) -> Exchange:
@@ -92,6 +94,7 @@ class _Making:
             now_ns=self.now_ns,
             wall_ns=self.wall_ns,
             started_ns=self.now_ns(),
+            is_local=self.is_local,
             log=self.log,
         )
 
@@ -99,7 +102,7 @@ class _Making:
 def _install(app: App, making: _Making) -> None:
     """What surrounds every handler: admission before, errors and headers after."""
     settings = making.front.settings
-    admission = Admission(Origins(settings.origins), guard.is_loopback(settings.host), guard.machine_name(), WITH_HEAD)
+    admission = Admission(Origins(settings.origins), making.is_local, guard.machine_name(), WITH_HEAD)
 
     async def before() -> Response | None:
         g.exchange = making.exchange()

@@ -26,7 +26,7 @@ async def debug_state(exchange: Exchange) -> Response:
         ApiError: 403, the request comes from another machine.
     """
     front = exchange.front
-    if not is_loopback(front.settings.host):
+    if not exchange.is_local:
         raise NotFound
     if not is_loopback(exchange.peer):
         raise ApiError(403, "/debug/state answers only on the machine that the service runs on")

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import trio
-from hypercorn.typing import HTTPScope
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 from quart import Quart
 from quart import request as current_request
+from quart.asgi import ASGIHTTPConnection
 from quart.wrappers import Request as QuartRequest
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
@@ -36,6 +37,7 @@ class Exchange:
         stack: closes what outlives the handler once the answer is sent or given up.
         now_ns, wall_ns: monotonic and wall time.
         started_ns: `now_ns` when the request came in.
+        is_local: the service can be reached from this machine only.
     """
 
     front: Front
@@ -45,6 +47,7 @@ class Exchange:
     now_ns: Now
     wall_ns: Now
     started_ns: int
+    is_local: bool
     log: FilteringBoundLogger
 
     async def body(self) -> bytes:
@@ -68,16 +71,35 @@ class StackedRequest(TrioRequest):
 
 
 class Connection(TrioASGIHTTPConnection):
-    """One request's traffic: the exit stack lies around its handler *and* the sending of its answer."""
+    """One request's traffic: the exit stack lies around its handler *and* the sending of its answer.
+
+    The server reports a disconnect also when it closes the connection itself, behind the last piece of an answer. Then
+    it must not cancel the handler: that is still inside the server's own closing, which would be left half done and
+    keep a client that waits for the end of the stream waiting for seconds.
+    """
 
     def __init__(self, app: Quart, scope: HTTPScope) -> None:
         # A target without a path ("GET ?a HTTP/1.1") is legal for the parser below and not for the framework above.
         super().__init__(app, {**scope, "path": scope["path"] or "/"})
+        self._is_answered = False
 
-    async def handle_request(self, nursery: trio.Nursery, request: QuartRequest, send: Any) -> None:  # type: ignore[override]  # the parent does the same to its own parent
+    async def handle_messages(  # type: ignore[override]  # the parent does the same to its own parent
+        self, nursery: trio.Nursery, request: QuartRequest, receive: ASGIReceiveCallable
+    ) -> None:
+        await ASGIHTTPConnection.handle_messages(self, request, receive)
+        if not self._is_answered:
+            nursery.cancel_scope.cancel()
+
+    async def handle_request(  # type: ignore[override]  # the same
+        self, nursery: trio.Nursery, request: QuartRequest, send: ASGISendCallable
+    ) -> None:
+        async def noting_the_last(message: Any) -> None:
+            self._is_answered = message["type"] == "http.response.body" and not message.get("more_body", False)
+            await send(message)
+
         async with AsyncExitStack() as stack:
             cast(StackedRequest, request).exit_stack = stack
-            await super().handle_request(nursery, request, send)
+            await super().handle_request(nursery, request, noting_the_last)
 
 
 class App(QuartTrio):

@@ -22,9 +22,20 @@ _AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(:[0-9]*)?")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host``, a name or an address of a listener or a peer, stays on this machine."""
+    """Whether ``host`` is an address that never leaves this machine."""
     address = _address(host)
-    return address.is_loopback if address else host.lower() == "localhost"
+    return address is not None and address.is_loopback
+
+
+def listens_locally(host: str) -> bool:
+    """Whether a listener on ``host``, perhaps a name, can be reached from this machine only."""
+    if not host:
+        return False  # every interface
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return all(is_loopback(str(address[0])) for *_, address in found)
 
 
 def host_of(authority: str) -> str | None:

@@ -3,8 +3,8 @@
 What the real one promises and this one must keep too is written down in `tests.service.front_contract`.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -155,8 +155,10 @@ class FakeFront:
     stopped: list[tuple[str, bool]] = field(default_factory=list)
     requests: int = 0
     open_leases: int = 0
+    asked: trio.Event = field(default_factory=trio.Event)
+    """Set when a lease has been asked for."""
     left: trio.Event = field(default_factory=trio.Event)
-    """Set when the last open lease has been left."""
+    """Set when it is over: left, refused, or its wait given up."""
 
     def next_request(self) -> RequestId:
         self.requests += 1
@@ -170,20 +172,24 @@ class FakeFront:
         self, request: RequestId, model: StoredModel, *, num_ctx: int | None, keep_alive_ns: int | None
     ) -> AsyncIterator[FakeLease]:
         self.leased.append((model.name, num_ctx, keep_alive_ns))
-        if self.script.hold is not None:
-            await self.script.hold.wait()
-        if self.script.refuse is not None:
-            raise self.script.refuse
-        self.open_leases += 1
+        self.asked.set()
         try:
-            async with (
-                trio.open_nursery()
-            ):  # as the real one may: a scope that must be left by the task that entered it
+            if self.script.hold is not None:
+                await self.script.hold.wait()
+            if self.script.refuse is not None:
+                raise self.script.refuse
+            with self._counted(), trio.CancelScope():  # a scope: to be left by the task that entered it
                 yield FakeLease(self, self.script)
         finally:
+            self.left.set()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self.open_leases += 1
+        try:
+            yield
+        finally:
             self.open_leases -= 1
-            if not self.open_leases:
-                self.left.set()
 
     def stop(self, model: StoredModel, *, force: bool = False) -> None:
         self.stopped.append((model.name, force))

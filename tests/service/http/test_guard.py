@@ -2,7 +2,14 @@
 
 import pytest
 
-from service.http.guard import host_of, interface_addresses, is_allowed_address, is_allowed_name, is_loopback
+from service.http.guard import (
+    host_of,
+    interface_addresses,
+    is_allowed_address,
+    is_allowed_name,
+    is_loopback,
+    listens_locally,
+)
 
 MINE = frozenset({"203.0.113.7", "2001:db8::7"})
 
@@ -118,8 +125,7 @@ def test_this_machine_has_the_loopback_address() -> None:
         ("127.1.2.3", True),
         ("::1", True),
         ("::ffff:127.0.0.1", True),
-        ("localhost", True),
-        ("LocalHost", True),
+        ("localhost", False),
         ("0.0.0.0", False),
         ("::", False),
         ("192.168.1.20", False),
@@ -129,3 +135,20 @@ def test_this_machine_has_the_loopback_address() -> None:
 )
 def test_loopback_is_what_never_leaves_the_machine(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("", False),
+        ("192.168.1.20", False),
+        ("no-such-name.invalid", False),
+    ],
+)
+def test_a_listener_is_local_when_every_address_of_its_name_is_loopback(host: str, expected: bool) -> None:
+    assert listens_locally(host) is expected

@@ -1,0 +1,69 @@
+"""GET /debug/state: only here, readable, without a word of anybody's."""
+
+import msgspec
+import pytest
+
+from service.http import times
+from statemachines.snapshot import CauseView, DeadlineView, LoadView, RequestView
+from statemachines.units import NS_PER_S, LoadId, RequestId
+from tests.fakes.front import NOTHING_LOADED, WALL_AT_ZERO_NS, FakeFront, model, settings
+from tests.service.http.calling import Caller
+
+CAUSE = CauseView("BYTES", ("runner 3",), "waits for memory that runner 3 holds", until=9 * NS_PER_S)
+LOAD = LoadView(
+    load=LoadId(7),
+    model="demo:latest",
+    key=model().key,
+    state="WAITING",
+    cause=CAUSE,
+    claimants=(RequestId(1),),
+    attempts=0,
+    runner=None,
+    deadlines=(DeadlineView("backoff", 5 * NS_PER_S),),
+    opened_at=NS_PER_S,
+)
+REQUEST = RequestView(RequestId(1), "demo:latest", "WAITING", CAUSE, None, LoadId(7), None, 0, NS_PER_S, None)
+
+
+def wall(core_ns: int) -> str:
+    return times.rfc3339_local(WALL_AT_ZERO_NS + core_ns)
+
+
+async def test_it_shows_who_waits_for_what_in_wall_time(front: FakeFront, call: Caller) -> None:
+    front.view = msgspec.structs.replace(NOTHING_LOADED, at=2 * NS_PER_S, loads=(LOAD,), requests=(REQUEST,))
+    state = (await call.get("/debug/state")).json
+    assert (state["engine"], state["service"], state["at"]) == ("fake 1.0", "OPEN", wall(2 * NS_PER_S))
+    (load,), (request,) = state["loads"], state["requests"]
+    assert load["cause"] == {
+        "cause": "BYTES",
+        "holders": ["runner 3"],
+        "words": "waits for memory that runner 3 holds",
+        "until": wall(9 * NS_PER_S),
+    }
+    assert (load["claimants"], load["opened_at"]) == ([1], wall(NS_PER_S))
+    assert load["deadlines"] == [{"name": "backoff", "due": wall(5 * NS_PER_S)}]
+    assert (request["arrived_at"], request["deadline"]) == (wall(NS_PER_S), None)
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+async def test_this_machine_may_look(call: Caller, peer: str) -> None:
+    assert (await call("GET", "/debug/state", peer=peer)).status == 200
+
+
+@pytest.mark.parametrize("peer", ["192.168.1.20", "", "localhost.example.com"])
+async def test_another_machine_may_not_whatever_it_says(call: Caller, peer: str) -> None:
+    reply = await call("GET", "/debug/state", peer=peer, Remote_Addr="127.0.0.1", X_Forwarded_For="127.0.0.1")
+    assert reply.status == 403
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.20", "::"])
+async def test_a_listener_for_other_machines_does_not_have_it(host: str) -> None:
+    call = Caller(FakeFront(settings(host=host, allow_remote=True)))
+    assert (await call("GET", "/debug/state", peer="127.0.0.1")).status == 404
+
+
+async def test_no_text_of_a_prompt_or_an_answer_is_in_it(front: FakeFront, call: Caller) -> None:
+    await call.post("/api/generate", {"model": "demo", "prompt": "a secret prompt"})
+    body = (await call.get("/debug/state")).body
+    assert b"secret" not in body
+    assert b"Hello" not in body

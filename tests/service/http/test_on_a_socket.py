@@ -1,0 +1,155 @@
+"""The app behind its real server: what a test client cannot see."""
+
+import pytest
+import trio
+
+from service.http.app import SERVER
+from tests.fakes.front import FakeFront, Script, settings
+from tests.service.http.serving import exchange, get, post, served
+
+ASK = b'{"model":"demo","prompt":"hi"}'
+
+
+def head_of(answer: bytes) -> tuple[int, dict[bytes, list[bytes]]]:
+    head, _, _ = answer.partition(b"\r\n\r\n")
+    first, *lines = head.split(b"\r\n")
+    headers: dict[bytes, list[bytes]] = {}
+    for line in lines:
+        name, _, value = line.partition(b": ")
+        headers.setdefault(name.lower(), []).append(value)
+    return int(first.split()[1]), headers
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (get("/"), 200),
+        (get("/api/tags"), 200),
+        (get("/nope"), 404),
+        (get("/api/tags", method="POST"), 405),
+        (get("/api/tags/"), 301),
+        (get("/", "Origin: https://example.com"), 403),
+        (get("/", "Origin: http://localhost", method="OPTIONS"), 204),
+        (post("/api/generate", ASK), 200),
+        (post("/v1/chat/completions", b"nope"), 400),
+        (post("/api/pull", b"{}"), 501),
+    ],
+)
+async def test_every_answer_has_our_name_once_and_an_id(front: FakeFront, request_bytes: bytes, status: int) -> None:
+    async with served(front) as address:
+        got, headers = head_of(await exchange(address, request_bytes))
+    assert got == status
+    assert headers[b"server"] == [SERVER.encode()]
+    assert headers[b"x-request-id"] == [b"fake-1"]
+
+
+async def test_an_answer_of_the_parser_has_our_name_too(front: FakeFront) -> None:
+    async with served(front) as address:
+        status, headers = head_of(await exchange(address, b"NOT HTTP\r\n\r\n"))
+    assert (status, headers[b"server"]) == (400, [SERVER.encode()])
+
+
+async def test_head_is_get_without_a_body(front: FakeFront) -> None:
+    async with served(front) as address:
+        head = await exchange(address, get("/api/tags", method="HEAD"))
+        body = await exchange(address, get("/api/tags"))
+    assert head.endswith(b"\r\n\r\n")
+    assert head_of(head)[1][b"content-length"] == head_of(body)[1][b"content-length"]
+    assert not body.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "target", ["//evil.example/", "//evil.example", "/%2e%2e/", "/%00", "/a%0d%0aX:%20y/", "*", "?a=b"]
+)
+async def test_an_odd_target_is_never_redirected_to(front: FakeFront, target: str) -> None:
+    async with served(front) as address:
+        status, headers = head_of(await exchange(address, get(target)))
+    assert status == (200 if target == "?a=b" else 404)
+    assert b"location" not in headers
+
+
+async def test_a_redirect_stays_on_this_server(front: FakeFront) -> None:
+    async with served(front) as address:
+        status, headers = head_of(await exchange(address, get("//api/tags/")))
+    assert (status, headers[b"location"]) == (301, [b"/api/tags"])
+
+
+async def test_two_host_headers_reach_no_handler(front: FakeFront) -> None:
+    async with served(front) as address:
+        status, _ = head_of(await exchange(address, get("/api/version", "Host: evil.example")))
+    assert status in (400, 403)
+
+
+async def test_pieces_are_sent_as_they_come(front: FakeFront) -> None:
+    front.script = Script(texts=("one",), stall=trio.Event())
+    async with served(front) as address:
+        host, _, port = address.rpartition(":")
+        async with await trio.open_tcp_stream(host, int(port)) as stream:
+            await stream.send_all(post("/api/generate", ASK))
+            received = b""
+            while b'"response":"one"' not in received:
+                received += await stream.receive_some()
+            assert b'"done":true' not in received
+            front.script.stall.set()
+            received += b"".join([data async for data in stream])
+    assert b"Transfer-Encoding: chunked".lower() in received.lower()
+    assert received.count(b'"done":true') == 1
+
+
+@pytest.mark.parametrize("path", ["/api/generate", "/api/chat", "/v1/chat/completions"])
+async def test_a_client_that_leaves_during_its_answer_leaves_its_lease(front: FakeFront, path: str) -> None:
+    front.script = Script(texts=("one",), stall=trio.Event())
+    body = b'{"model":"demo","prompt":"hi","stream":true,"messages":[{"role":"user","content":"hi"}]}'
+    async with served(front) as address:
+        host, _, port = address.rpartition(":")
+        async with await trio.open_tcp_stream(host, int(port)) as stream:
+            await stream.send_all(post(path, body))
+            while b"one" not in await stream.receive_some():
+                pass
+            assert front.open_leases == 1
+        await front.left.wait()
+        assert front.open_leases == 0
+
+
+@pytest.mark.parametrize("stream", [b"true", b"false"])
+async def test_a_client_that_leaves_while_it_waits_gives_up_its_place(front: FakeFront, stream: bytes) -> None:
+    front.script = Script(hold=trio.Event())
+    async with served(front) as address:
+        host, _, port = address.rpartition(":")
+        async with await trio.open_tcp_stream(host, int(port)) as connection:
+            await connection.send_all(post("/api/generate", b'{"model":"demo","prompt":"hi","stream":' + stream + b"}"))
+            await front.asked.wait()
+        await front.left.wait()
+    assert (front.open_leases, front.generated) == (0, [])
+
+
+async def test_a_whole_answer_is_given_up_with_its_client(front: FakeFront) -> None:
+    front.script = Script(stall=trio.Event())
+    async with served(front) as address:
+        host, _, port = address.rpartition(":")
+        async with await trio.open_tcp_stream(host, int(port)) as connection:
+            await connection.send_all(post("/api/generate", b'{"model":"demo","prompt":"hi","stream":false}'))
+            await front.asked.wait()
+        await front.left.wait()
+    assert front.open_leases == 0
+
+
+async def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent() -> None:
+    front = FakeFront(settings(body_bytes_max=1000))
+    async with served(front) as address:
+        answer = await exchange(address, get("/api/chat", "Content-Length: 1001", method="POST"))
+    assert head_of(answer)[0] == 413
+    assert b"the request body is larger than 1000 B" in answer
+
+
+async def test_a_body_that_grows_too_large_is_refused() -> None:
+    front = FakeFront(settings(body_bytes_max=1000))
+    chunk = b"1f4\r\n" + b" " * 500 + b"\r\n"
+    request = get("/api/chat", "Transfer-Encoding: chunked", method="POST") + chunk * 3 + b"0\r\n\r\n"
+    async with served(front) as address:
+        assert head_of(await exchange(address, request))[0] == 413
+
+
+async def test_debug_knows_who_really_asks(front: FakeFront) -> None:
+    async with served(front) as address:
+        assert head_of(await exchange(address, get("/debug/state")))[0] == 200
