@@ -1,6 +1,8 @@
 """``roundhouse serve``: check the settings, then hand over to the service."""
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,18 +24,18 @@ def serve(**flags: Any) -> None:
     """
     try:
         resolved = resolve(sources(flags))
-        make_folders(resolved.settings)
+        made = make_folders(resolved.settings)
     except ConfigError as error:
         raise WrongSetting(str(error)) from error
-    sys.exit(_start(resolved, flags))
+    sys.exit(_start(resolved, made, flags))
 
 
-def _start(resolved: Resolved, flags: dict[str, Any]) -> int:
+def _start(resolved: Resolved, made: Sequence[Path], flags: dict[str, Any]) -> int:
     """Run the service; its exit status is ours."""
     from service.listener import AddressTaken
     from service.main import run
 
-    _warn(resolved)
+    _remark(resolved, made)
     try:
         return run(resolved.settings)
     except AddressTaken as error:
@@ -46,9 +48,11 @@ def _start(resolved: Resolved, flags: dict[str, Any]) -> int:
         raise CommandFailed(str(error)) from error
 
 
-def _warn(resolved: Resolved) -> None:
+def _remark(resolved: Resolved, made: Sequence[Path]) -> None:
     from service.logs import make_log
 
     log = make_log(log_format=resolved.settings.log_format, level=resolved.settings.log_level)
     for warning in resolved.warnings:
         log.warning("settings", hint=warning)
+    for folder in made:
+        log.info("made on the first start", folder=str(folder))

@@ -87,17 +87,20 @@ def resolve_place(layers: Sequence[Source]) -> Place:
     return Place(host.value, number, host.origin if host_rank >= port_rank else port.origin)
 
 
-def make_folders(settings: Settings) -> None:
-    """Make the folders that are written to.
+def make_folders(settings: Settings) -> tuple[Path, ...]:
+    """Make the folders that are written to, and say which were not there.
 
     Raises:
         ConfigError: one cannot be made.
     """
-    for name, folder in (("models", settings.models), ("state", settings.state)):
+    folders = (("models", settings.models), ("state", settings.state))
+    missing = tuple(folder for _, folder in folders if not folder.is_dir())
+    for name, folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(_unmade(name, folder, error)) from error
+    return missing
 
 
 def _find(setting: Setting, layers: Sequence[Source]) -> Found:

@@ -67,8 +67,11 @@ class StatusLine:
 
     def _fitting(self, text: str) -> str:
         # A line that wraps could not be written over.
-        columns = os.get_terminal_size(self._descriptor).columns or _COLUMNS
-        return text[: max(1, columns - 1)]
+        try:
+            columns = os.get_terminal_size(self._descriptor).columns
+        except OSError:
+            columns = 0
+        return text[: (columns or _COLUMNS) - 1]
 
     def _write(self, text: str) -> None:
         # A status nobody can see any more is no reason to lose an answer.

@@ -17,7 +17,7 @@ from tests.service.cli.fake_server import serving
 )
 def test_a_taken_port_is_said_with_who_has_it(tmp_path: Path, name: str, who: str) -> None:
     with serving(name) as other:
-        done = roundhouse("serve", "--port", str(other.port), home=tmp_path)
+        done = roundhouse("serve", "--port", str(other.port), "--log-level", "error", home=tmp_path)
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == (
@@ -46,9 +46,11 @@ def test_what_an_operator_should_know_of_the_settings_is_logged(tmp_path: Path) 
     ]
 
 
-def test_the_folders_are_made_on_the_first_start(tmp_path: Path) -> None:
+def test_the_folders_are_made_on_the_first_start_and_named(tmp_path: Path) -> None:
+    folders = {"ROUNDHOUSE_MODELS": str(tmp_path / "m"), "ROUNDHOUSE_STATE": str(tmp_path / "s")}
     with serving() as other:
-        folders = {"ROUNDHOUSE_MODELS": str(tmp_path / "m"), "ROUNDHOUSE_STATE": str(tmp_path / "s")}
-        roundhouse("serve", "--port", str(other.port), home=tmp_path, **folders)
+        first, second = (roundhouse("serve", "--port", str(other.port), home=tmp_path, **folders) for _ in range(2))
+    assert [folder for folder in folders.values() if folder not in first.stderr] == []
+    assert [folder for folder in folders.values() if folder in second.stderr] == []
     assert (tmp_path / "m").is_dir()
     assert (tmp_path / "s").is_dir()

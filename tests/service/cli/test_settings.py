@@ -195,9 +195,9 @@ def test_a_home_is_found_and_a_relative_folder_becomes_absolute() -> None:
 
 def test_the_folders_are_made_on_the_first_start_and_kept_on_the_second(tmp_path: Path) -> None:
     chosen = settings({"models": str(tmp_path / "a/models"), "state": str(tmp_path / "state")})
-    make_folders(chosen)
+    assert make_folders(chosen) == (chosen.models, chosen.state)
     (chosen.models / "kept").touch()
-    make_folders(chosen)
+    assert make_folders(chosen) == ()
     assert os.listdir(chosen.models) == ["kept"]
     assert chosen.state.is_dir()
 
