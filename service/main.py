@@ -108,7 +108,7 @@ async def serve(
     log = make_log(log_format=settings.log_format, level=settings.log_level)
     service = Service(settings, log)
     try:
-        return await service.run(on_ready, stop, task_status, takes_signals=takes_signals)
+        return await service.run(on_ready=on_ready, stop=stop, takes_signals=takes_signals, task_status=task_status)
     except ExceptionGroup as group:
         fault = _first_leaf(group)
         if isinstance(fault, (ConfigError, DeviceError)):
@@ -123,7 +123,11 @@ def _first_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 class Service:
-    """The parts of one service and how its life goes."""
+    """The parts of one service and how its life goes.
+
+    Attributes:
+        desk: what HTTP handlers are given.
+    """
 
     def __init__(self, settings: Settings, log: FilteringBoundLogger) -> None:
         self._settings = settings
@@ -136,7 +140,7 @@ class Service:
         self._reactor = Reactor(self._core, clock=clock, journal=self._journal)
         self._processes = RunnerProcesses()
         self._store = self._open_store()
-        self._desk = Desk(
+        self.desk = Desk(
             settings=settings,
             store=self._store,
             engine=engine_version(),
@@ -171,25 +175,26 @@ class Service:
 
     def _is_key_in_use(self, key: LoadKey) -> bool:
         """Asked by the store, which is there before the desk."""
-        return self._desk.is_key_in_use(key)
+        return self.desk.is_key_in_use(key)
 
     async def run(
         self,
+        *,
         on_ready: Callable[[Ready], None] | None,
         stop: trio.Event | None,
-        task_status: trio.TaskStatus[Ready],
-        *,
         takes_signals: bool,
+        task_status: trio.TaskStatus[Ready] = trio.TASK_STATUS_IGNORED,
     ) -> int:
+        """From the first bound socket to the last line; see `serve`."""
         with ExitStack() as open_sockets:
             listener = open_sockets.enter_context(bind(self._settings))
             host, port = listener.getsockname()[:2]
             async with trio.open_nursery() as nursery:
                 await self._start(nursery, stop, takes_signals=takes_signals)
-                app = create_app(self._desk, log=self._log)
+                app = create_app(self.desk, log=self._log)
                 await nursery.start(self._serve_http, app, listener.detach(), port)
                 self._reactor.post(ServiceOpened())
-                ready = Ready(host, port, len(self._store.models()), self._desk.engine, self._threads)
+                ready = Ready(host, port, len(self._store.models()), self.desk.engine, self._threads)
                 self._announce(ready, on_ready, task_status)
                 await self._finished.wait()
                 with trio.move_on_after(HTTP_CLOSE_S):
@@ -219,8 +224,8 @@ class Service:
             self._log,
         )
         return Executor(
-            runners=Runners(nursery, around, find_model=self._desk.find_model),
-            desk=self._desk,
+            runners=Runners(nursery, around, find_model=self.desk.find_model),
+            desk=self.desk,
             sample=self._sampler.wake,
             journal=self._journal,
             log=self._log,
@@ -234,7 +239,7 @@ class Service:
     def _announce(
         self, ready: Ready, on_ready: Callable[[Ready], None] | None, task_status: trio.TaskStatus[Ready]
     ) -> None:
-        default = self._desk.context_default
+        default = self.desk.context_default
         self._log.info("default context", tokens=default.tokens, automatic=default.is_automatic, why=default.why)
         self._log.info(
             "ready",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import psutil
 import pytest
 import trio
@@ -21,13 +22,15 @@ import trio
 from service import main
 from service.config import Settings
 from service.listener import AddressTaken, bind
-from service.main import Ready, serve
+from service.logs import make_log
+from service.main import Ready, Service, serve
 from statemachines.effects import AnyEffect
 from statemachines.events import AnyEvent, LeaseEnded
 from statemachines.limits import Limits
 from statemachines.scheduler import Scheduler
 from statemachines.units import NS_PER_S
 from tests.factory.scripted import Answer, scripted_model
+from tests.service import front_contract
 
 pytestmark = pytest.mark.engine
 
@@ -115,6 +118,17 @@ async def test_it_answers_over_http_and_leaves_nothing_behind(settings: Settings
         assert reply.json()["response"] == "Hello, how are you?"
 
     assert service.status == 0
+
+
+async def test_the_real_front_keeps_what_handlers_rely_on(settings: Settings) -> None:
+    config = msgspec.structs.replace(settings, demo=True)
+    service = Service(config, make_log(log_format="json", level="error"))
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        run = partial(service.run, on_ready=None, stop=stop, takes_signals=False)
+        await nursery.start(run)
+        await front_contract.check(service.desk)
+        stop.set()
 
 
 async def test_a_load_only_request_leaves_an_idle_runner(settings: Settings) -> None:

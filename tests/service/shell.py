@@ -29,6 +29,8 @@ from tests.fakes.journal import ListJournal
 from tests.fakes.processes import FakeProcess, FakeProcesses
 from tests.fakes.store import FakeStore, stored
 
+HUNG_S = 100_000
+"""Virtual time after which nothing can be expected to happen any more."""
 QUESTION = Generate(lease=0, prompt=TextPrompt("hello"))  # type: ignore[arg-type]  # filled in by the lease
 
 
@@ -140,10 +142,11 @@ def ready(order: Load) -> Ready:
 async def running(*models: StoredModel, limits: Limits | None = None, **changes: Any) -> AsyncIterator[Shell]:
     """An open service with plenty of memory."""
     config = settings(limits=limits or Limits(), **changes)
-    async with trio.open_nursery() as nursery:
-        shell = Shell(nursery, config, *models)
-        nursery.start_soon(shell.reactor.run, shell.executor.perform)
-        shell.reactor.post(DevicesSampled(samples=(DeviceSample(HOST, 16 * GIB, 12 * GIB, "fake"),)))
-        shell.reactor.post(ServiceOpened())
-        yield shell
-        nursery.cancel_scope.cancel()
+    with trio.fail_after(HUNG_S):
+        async with trio.open_nursery() as nursery:
+            shell = Shell(nursery, config, *models)
+            nursery.start_soon(shell.reactor.run, shell.executor.perform)
+            shell.reactor.post(DevicesSampled(samples=(DeviceSample(HOST, 16 * GIB, 12 * GIB, "fake"),)))
+            shell.reactor.post(ServiceOpened())
+            yield shell
+            nursery.cancel_scope.cancel()
