@@ -70,8 +70,11 @@ class ByteLink(Protocol):
 class Process(Protocol):
     """One started runner process."""
 
-    pid: int
-    link: ByteLink
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def link(self) -> ByteLink: ...
 
     def terminate(self) -> None:
         """SIGTERM: end in an orderly way. Without effect on a process that is gone."""

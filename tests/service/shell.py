@@ -36,7 +36,7 @@ QUESTION = Generate(lease=0, prompt=TextPrompt("hello"))  # type: ignore[arg-typ
 
 def settings(**changes: Any) -> Settings:
     """Settings for tests: strict, and no folder is ever touched."""
-    fields = {"models": Path("/nowhere"), "state": Path("/nowhere"), "strict": True} | changes
+    fields: dict[str, Any] = {"models": Path("/nowhere"), "state": Path("/nowhere"), "strict": True} | changes
     return Settings(**fields)
 
 
