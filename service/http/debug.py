@@ -7,6 +7,7 @@ from quart import Response
 from werkzeug.exceptions import NotFound
 
 from service.front import Front
+from service.http.durations import go_duration
 from service.http.errors import ApiError
 from service.http.exchange import Exchange
 from service.http.guard import is_loopback
@@ -35,11 +36,17 @@ async def debug_state(exchange: Exchange) -> Response:
 
 
 def _readable(front: Front, value: Any, name: str = "") -> Any:
-    """The view with moments of core time as wall time."""
+    """The view with moments of core time as wall time and keep-alives as durations."""
     if isinstance(value, dict):
-        return {key: _readable(front, item, key) for key, item in value.items()}
+        return dict(_field(front, key, item) for key, item in value.items())
     if isinstance(value, list | tuple):
         return [_readable(front, item) for item in value]
     if name in _MOMENTS and isinstance(value, int):
         return rfc3339_local(front.wall_time_ns(value))
     return value
+
+
+def _field(front: Front, name: str, value: Any) -> tuple[str, Any]:
+    if name == "keep_alive_ns":
+        return "keep_alive", go_duration(value)
+    return name, _readable(front, value, name)

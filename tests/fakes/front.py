@@ -17,8 +17,8 @@ from service.store.names import parse_name
 from statemachines.errors import Refusal, RefusalCode, RequestRefused, RoundhouseError
 from statemachines.facts import FileIdentity, LayerKind, LayerSizes, LoadedFacts, LoadKey, ModelFacts, ModelSizes
 from statemachines.facts import TensorFacts as Tensor
-from statemachines.snapshot import StateView
-from statemachines.units import LeaseId, RequestId
+from statemachines.snapshot import RunnerView, StateView
+from statemachines.units import NS_PER_S, LeaseId, LoadId, RequestId, RunnerId
 from statemachines.wire.messages import Delta, EndReason, Generate, LeaseEnded, Usage
 
 WALL_AT_ZERO_NS = 1_700_000_000_000_000_000
@@ -63,6 +63,31 @@ def facts(**changes: object) -> ModelFacts:
         parts=1,
     )
     return msgspec.structs.replace(made, **changes)
+
+
+def runner(number: int, **changes: object) -> RunnerView:
+    view = RunnerView(
+        runner=RunnerId(number),
+        model="demo:latest",
+        key=LoadKey("file:demo:latest"),
+        load=LoadId(number),
+        state="READY",
+        stage="",
+        loaded=LoadedFacts(context_tokens=1024, slots=1),
+        context_tokens=4096,
+        fence=None,
+        leases=(),
+        waiters=(),
+        keep_alive_ns=300 * NS_PER_S,
+        expires_at=None,
+        deadlines=(),
+        progress_ppm=0,
+        threads=1,
+        mapped_bytes=1000,
+        own_bytes=500,
+        born_at=0,
+    )
+    return msgspec.structs.replace(view, **changes)
 
 
 @dataclass

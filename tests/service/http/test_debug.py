@@ -5,8 +5,8 @@ import pytest
 
 from service.http import times
 from statemachines.snapshot import CauseView, DeadlineView, LoadView, RequestView
-from statemachines.units import NS_PER_S, LoadId, RequestId
-from tests.fakes.front import NOTHING_LOADED, WALL_AT_ZERO_NS, FakeFront, model, settings
+from statemachines.units import FOREVER_NS, NS_PER_S, LoadId, RequestId
+from tests.fakes.front import NOTHING_LOADED, WALL_AT_ZERO_NS, FakeFront, model, runner, settings
 from tests.service.http.calling import Caller
 
 CAUSE = CauseView("BYTES", ("runner 3",), "waits for memory that runner 3 holds", until=9 * NS_PER_S)
@@ -43,6 +43,17 @@ async def test_it_shows_who_waits_for_what_in_wall_time(front: FakeFront, call: 
     assert (load["claimants"], load["opened_at"]) == ([1], wall(NS_PER_S))
     assert load["deadlines"] == [{"name": "backoff", "due": wall(5 * NS_PER_S)}]
     assert (request["arrived_at"], request["deadline"]) == (wall(NS_PER_S), None)
+
+
+@pytest.mark.parametrize(("keep_alive_ns", "shown"), [(300 * NS_PER_S, "5m0s"), (FOREVER_NS, -1), (0, "0s")])
+async def test_a_keep_alive_is_shown_as_it_is_written(
+    front: FakeFront, call: Caller, keep_alive_ns: int, shown: object
+) -> None:
+    runners = (runner(1, keep_alive_ns=keep_alive_ns),)
+    front.view = msgspec.structs.replace(NOTHING_LOADED, runners=runners)
+    (listed,) = (await call.get("/debug/state")).json["runners"]
+    assert listed["keep_alive"] == shown
+    assert "keep_alive_ns" not in listed
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])

@@ -1,16 +1,12 @@
 """/api/tags, /api/ps and /api/show: what there is, what is loaded, what a file says."""
 
-from typing import Any
-
 import msgspec
 import pytest
 
 from service.http.ollama.details import human_number
 from statemachines.errors import Refusal, RefusalCode, RequestRefused
-from statemachines.facts import LoadedFacts, LoadKey
-from statemachines.snapshot import RunnerView
-from statemachines.units import FOREVER_NS, NS_PER_S, LoadId, RunnerId
-from tests.fakes.front import NOTHING_LOADED, WALL_AT_ZERO_NS, FakeFront, FakeStore, facts, model
+from statemachines.units import FOREVER_NS, NS_PER_S
+from tests.fakes.front import NOTHING_LOADED, WALL_AT_ZERO_NS, FakeFront, FakeStore, facts, model, runner
 from tests.service.http.calling import Caller
 
 DETAILS = {
@@ -28,31 +24,6 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.http.ollama.tags.rfc3339_local", str)
     monkeypatch.setattr("service.http.ollama.ps.rfc3339_local", str)
     monkeypatch.setattr("service.http.ollama.show.rfc3339_local", str)
-
-
-def runner(number: int, **changes: Any) -> RunnerView:
-    view = RunnerView(
-        runner=RunnerId(number),
-        model="demo:latest",
-        key=LoadKey("file:demo:latest"),
-        load=LoadId(number),
-        state="READY",
-        stage="",
-        loaded=LoadedFacts(context_tokens=1024, slots=1),
-        context_tokens=4096,
-        fence=None,
-        leases=(),
-        waiters=(),
-        keep_alive_ns=300 * NS_PER_S,
-        expires_at=None,
-        deadlines=(),
-        progress_ppm=0,
-        threads=1,
-        mapped_bytes=1000,
-        own_bytes=500,
-        born_at=0,
-    )
-    return msgspec.structs.replace(view, **changes)
 
 
 async def test_no_models_are_an_empty_list() -> None:
