@@ -6,6 +6,7 @@ along, so that a test cannot say what no runner would.
 """
 
 import os
+import signal
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,38 +15,51 @@ import trio
 
 from service.ports import unheard
 from statemachines.events import Exit
+from statemachines.wire.exits import ExitStatus
 from statemachines.wire.link import Task, runner_link
 from statemachines.wire.messages import PROTOCOL_VERSION, Hello, ToRunner, ToService
 
 
 class FakeLink:
-    """Bytes in two queues. `break_now` is what an abrupt end looks like."""
+    """Bytes in two queues.
+
+    Attributes:
+        is_closed: the runner's end is gone.
+        is_let_go: our end is closed.
+        on_let_go: called then.
+    """
 
     def __init__(self) -> None:
         self.to_service: deque[bytes] = deque()
         self.to_runner: deque[bytes] = deque()
         self.is_closed = False
+        self.is_let_go = False
+        self.on_let_go: Callable[[], None] = lambda: None
         self._spoken = trio.Event()
         self.written = trio.Event()
 
     async def send(self, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
+        if self.is_let_go:
+            raise trio.ClosedResourceError
         if self.is_closed:
             raise trio.BrokenResourceError
         self.to_runner.append(data)
         self.written.set()
 
     async def receive(self) -> bytes:
-        while not self.to_service:
-            if self.is_closed:
-                return b""
+        while not (self.to_service or self.is_closed or self.is_let_go):
             self._spoken = trio.Event()
             await self._spoken.wait()
         await trio.lowlevel.checkpoint()
-        return self.to_service.popleft()
+        if self.is_let_go:
+            raise trio.ClosedResourceError
+        return self.to_service.popleft() if self.to_service else b""
 
     async def aclose(self) -> None:
-        self.close()
+        self.is_let_go = True
+        self._spoken.set()
+        self.on_let_go()
 
     def put(self, data: bytes) -> None:
         self.to_service.append(data)
@@ -65,14 +79,15 @@ class FakeProcess:
         signals: what it was sent, in order.
     """
 
-    def __init__(self, pid: int, on_line: Callable[[str], None]) -> None:
+    def __init__(self, pid: int, on_line: Callable[[str], None], task: str = Task.SERVE) -> None:
         self.pid = pid
         self.link = FakeLink()
+        self.link.on_let_go = lambda: self.exit(ExitStatus.LINK_CLOSED)
         self.on_line = on_line
         self.signals: list[str] = []
         self.obeys_term = True
         self.obeys_kill = True
-        self._state = runner_link(Task.SERVE)
+        self._state = runner_link(Task(task))
         self._exit: Exit | None = None
         self._gone = trio.Event()
         self._inbox: deque[ToRunner] = deque()
@@ -82,12 +97,12 @@ class FakeProcess:
     def terminate(self) -> None:
         self.signals.append("term")
         if self.obeys_term:
-            self.exit(-15)
+            self.exit(-signal.SIGTERM)
 
     def kill(self) -> None:
         self.signals.append("kill")
         if self.obeys_kill:
-            self.exit(-9)
+            self.exit(-signal.SIGKILL)
 
     async def wait(self) -> Exit:
         await self._gone.wait()
@@ -152,13 +167,14 @@ class FakeProcesses:
         await self.gate.wait()
         if self.fault is not None:
             raise self.fault
-        process = FakeProcess(os.getpid() + len(self.all) + 1, on_line)
+        process = FakeProcess(os.getpid() + len(self.all) + 1, on_line, task)
         self.all.append(process)
         self._send.send_nowait(process)
         try:
             yield process
         finally:
-            process.exit(-9)
+            process.exit(-signal.SIGKILL)
+            await process.link.aclose()
 
     async def spawned(self) -> FakeProcess:
         """The next process that was started."""

@@ -1,0 +1,216 @@
+"""Real runner processes, started by the one spawn path; the program they run is `tests.fakes.obedient`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import trio
+
+from service.environment import ALLOWED, FIXED
+from service.ports import Process
+from service.processes import RunnerProcesses
+from statemachines.units import MIB
+from statemachines.wire.exits import ExitStatus
+from statemachines.wire.link import Task
+from statemachines.wire.messages import Hello, ReadFacts, Shutdown
+from statemachines.wire.version import VERSION
+from tests.fakes.runner_talk import Talk, obedient_processes, talk_to
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+async def test_the_product_s_own_command_greets_and_obeys_shutdown() -> None:
+    async with RunnerProcesses().spawn(Task.FACTS) as process:
+        talk = Talk(process, Task.FACTS)
+        hello = await talk.greet()
+        assert (hello.pid, hello.version, hello.engine) == (process.pid, VERSION, "")
+        await talk.send(Shutdown())
+        assert await talk.hear() is None
+        assert (await process.wait()).status == ExitStatus.DONE
+
+
+async def test_only_listed_variables_reach_a_runner() -> None:
+    secrets = {"OPENAI_API_KEY": "sk-1", "HF_TOKEN": "hf", "DATABASE_URL": "postgres://", "LLAMA_API_KEY": "x"}
+    own = {**secrets, "LD_PRELOAD": "", "OMP_NUM_THREADS": "64", "OMP_WAIT_POLICY": "active", "HOME": "/home/me"}
+    async with obedient_processes(own).spawn(Task.FACTS) as process:
+        environment = json.loads(await (await talk_to(process)).order("environment"))
+    # Some interpreters add a variable about their locale by themselves.
+    assert {name: value for name, value in environment.items() if name != "LC_CTYPE"} == {**FIXED, "HOME": "/home/me"}
+
+
+def test_every_listed_variable_has_a_reason_and_none_looks_like_a_secret() -> None:
+    assert all(ALLOWED.values())
+    assert not [name for name in ALLOWED if any(word in name for word in ("KEY", "TOKEN", "SECRET", "PASS"))]
+
+
+async def test_a_runner_starts_apart_from_the_service_and_harmless() -> None:
+    async with obedient_processes().spawn(Task.FACTS) as process:
+        situation = json.loads(await (await talk_to(process)).order("situation"))
+    modules = situation.pop("modules")
+    assert not {"numpy", "llama_cpp", "trio", "service"} & set(modules)
+    assert situation.pop("core_bytes_max") in ([0, 0], [1, 1])
+    assert situation.pop("memory_bytes_max") == -1
+    assert situation.pop("oom_score_adj") == ("1000" if sys.platform == "linux" else "")
+    assert situation == {
+        "folder": "/",
+        "leads_its_session": True,
+        "ignores_sigint": True,
+        "stdin_at_end": True,
+        "inherited": [],
+    }
+
+
+async def test_what_a_runner_prints_reaches_the_log_and_the_report_of_its_end() -> None:
+    lines: list[str] = []
+    async with obedient_processes().spawn(Task.FACTS, on_line=lines.append) as process:
+        talk = await talk_to(process)
+        await talk.order("say:one")
+        await talk.order(f"say_bytes:{b'native'.hex()}")
+        await talk.send(ReadFacts(("exit:3",)))
+        exit = await process.wait()
+    assert lines == ["one", "native"]
+    assert exit.stderr_tail == "one\nnative"
+    assert exit.status == 3
+
+
+async def test_what_it_prints_while_being_cancelled_is_still_heard() -> None:
+    lines: list[str] = []
+    with trio.CancelScope() as cancelled:
+        async with obedient_processes().spawn(Task.FACTS, on_line=lines.append) as process:
+            talk = await talk_to(process)
+            cancelled.cancel()
+            with trio.CancelScope(shield=True):
+                await talk.order("say:last words")
+    assert lines == ["last words"]
+
+
+async def test_a_memory_limit_makes_an_allocation_fail_and_the_end_says_so() -> None:
+    async with obedient_processes().spawn(Task.FACTS, memory_bytes=512 * MIB) as process:
+        talk = await talk_to(process)
+        assert await talk.order(f"allocate:{16 * MIB}") == str(16 * MIB)
+        await talk.send(ReadFacts((f"allocate:{1024 * MIB}",)))
+        exit = await process.wait()
+    assert exit.status == ExitStatus.OUT_OF_MEMORY
+    assert exit.was_out_of_memory
+    assert "out of memory" in exit.stderr_tail
+
+
+async def test_a_bug_in_a_task_ends_the_runner_with_its_traceback() -> None:
+    async with obedient_processes().spawn(Task.FACTS) as process:
+        await (await talk_to(process)).send(ReadFacts(("fail:planted",)))
+        exit = await process.wait()
+    assert exit.status == ExitStatus.CRASHED
+    assert "RuntimeError: planted" in exit.stderr_tail
+
+
+async def test_a_native_crash_leaves_the_python_stack() -> None:
+    async with obedient_processes().spawn(Task.FACTS) as process:
+        await (await talk_to(process)).send(ReadFacts(("crash",)))
+        exit = await process.wait()
+    assert exit.status == -signal.SIGABRT
+    assert not exit.was_out_of_memory
+    assert "in crash" in exit.stderr_tail
+
+
+async def test_a_closed_link_ends_a_runner_whose_engine_is_in_native_code() -> None:
+    async with busy_runner() as process:
+        await process.link.aclose()
+        exit = await process.wait()
+    assert exit.status == ExitStatus.LINK_CLOSED
+
+
+async def test_sigterm_ends_a_runner_whose_engine_is_in_native_code() -> None:
+    async with busy_runner() as process:
+        process.terminate()
+        assert (await process.wait()).status == ExitStatus.DONE
+
+
+@asynccontextmanager
+async def busy_runner() -> AsyncIterator[Process]:
+    """A runner whose engine thread is in native code and stays there."""
+    said_so = trio.Event()
+    async with obedient_processes().spawn(Task.FACTS, on_line=lambda _line: said_so.set()) as process:
+        await (await talk_to(process)).send(ReadFacts(("be_busy",)))
+        await said_so.wait()
+        yield process
+
+
+async def test_the_death_of_the_service_ends_its_runners() -> None:
+    """A process of its own plays the service and is killed; its runner must follow by itself."""
+    program = (
+        "import trio; from tests.fakes.runner_talk import *\n"
+        "async def main():\n"
+        "    async with obedient_processes().spawn('facts') as process:\n"
+        "        await talk_to(process); print(process.pid, flush=True); await trio.sleep_forever()\n"
+        "trio.run(main)"
+    )
+    service = await trio.lowlevel.open_process([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=CHECKOUT)
+    try:
+        assert service.stdout is not None
+        runner = psutil.Process(int(await service.stdout.receive_some()))
+    finally:
+        service.kill()
+        await service.wait()
+        await service.stdout.aclose()
+    await trio.to_thread.run_sync(psutil.wait_procs, [runner], 20)
+    assert not runner.is_running() or runner.status() == psutil.STATUS_ZOMBIE
+
+
+async def test_a_runner_of_another_protocol_says_so_and_leaves() -> None:
+    async with obedient_processes().spawn(Task.FACTS) as process:
+        link = Talk(process, Task.FACTS).link
+        data = bytearray(link.send(Hello(1, "test", 1)))
+        data[data.index(b"protocol") + len(b"protocol")] = 99
+        await process.link.send(bytes(data))
+        exit = await process.wait()
+    assert exit.status == ExitStatus.PROTOCOL
+    assert "protocol 99" in exit.stderr_tail
+
+
+async def test_a_command_that_does_not_exist_is_an_os_error_and_leaves_nothing() -> None:
+    with pytest.raises(FileNotFoundError):
+        async with RunnerProcesses(["/nowhere/python"]).spawn(Task.FACTS):
+            pytest.fail("nothing was started")
+
+
+async def test_a_program_that_ends_at_once_is_an_end_like_any_other() -> None:
+    lines: list[str] = []
+    async with RunnerProcesses([sys.executable, "-c", "print('no')"]).spawn(
+        Task.FACTS, on_line=lines.append
+    ) as process:
+        assert await process.link.receive() == b""
+        assert (await process.wait()).status == 0
+    assert lines == ["no"]
+
+
+async def test_an_error_of_the_log_is_not_swallowed() -> None:
+    def broken(_line: str) -> None:
+        raise ZeroDivisionError
+
+    with pytest.RaisesGroup(ZeroDivisionError):
+        async with obedient_processes().spawn(Task.FACTS, on_line=broken) as process:
+            await (await talk_to(process)).order("say:x")
+            await trio.sleep_forever()
+
+
+async def test_sigint_does_not_reach_it() -> None:
+    async with obedient_processes().spawn(Task.FACTS) as process:
+        talk = await talk_to(process)
+        os.kill(process.pid, signal.SIGINT)
+        assert await talk.order("echo:still here") == "still here"
+
+
+async def test_many_runners_live_side_by_side() -> None:
+    async with obedient_processes().spawn(Task.FACTS) as first, obedient_processes().spawn(Task.FACTS) as second:
+        await talk_to(first)
+        talk = await talk_to(second)
+        first.kill()
+        assert (await first.wait()).status == -signal.SIGKILL
+        assert await talk.order("echo:me") == "me"
