@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-from runner.ending import leave
-from statemachines.wire.exits import ExitStatus
 from statemachines.wire.link import Task
 from statemachines.wire.messages import ToRunner, ToService
 
@@ -19,10 +17,8 @@ Run = Callable[[Receive, Poll, Send], int]
 
 
 def _serve(receive: Receive, poll: Poll, send: Send) -> int:
-    try:
-        from runner.llama.task import run
-    except ModuleNotFoundError as error:
-        leave(ExitStatus.NO_ENGINE, f"the engine is not installed ({error}): pip install 'roundhouse[llama]'")
+    from runner.llama.task import run
+
     return run(receive, poll, send)
 
 

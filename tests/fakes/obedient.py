@@ -48,7 +48,11 @@ def obey(receive: Receive, poll: Poll, send: Send) -> int:
         order, _, argument = message.paths[0].partition(":")
         if order == "exit":
             return int(argument)
+        if order == "speak_out_of_turn":
+            send(Progress(1))
         send(FactsRefused(Refusal(RefusalCode.INVALID, ORDERS[order](argument))))
+        if order == "echo_and_exit":
+            return 0
     return 1
 
 
@@ -127,6 +131,8 @@ ORDERS: dict[str, Callable[[str], str]] = {
     "environment": show_environment,
     "situation": show_situation,
     "echo": lambda text: text,
+    "echo_and_exit": lambda text: text,
+    "speak_out_of_turn": lambda text: text,
 }
 
 
