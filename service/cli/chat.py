@@ -5,12 +5,13 @@ the first one asks, the second one leaves. Markers and remarks go to standard er
 the model said and nothing else.
 """
 
+from collections.abc import Callable
+
 import click
 import trio
 
 from service.cli.answers import Answer, Question
 from service.cli.client import Client, ServerRefused, Turn
-from service.cli.exits import Interrupted
 from service.cli.terminal import Lines, Output, StatusLine, printable
 
 _MARKER = ">>> "
@@ -19,15 +20,29 @@ _HELP = "/clear forgets what was said, /bye leaves, Ctrl-C stops an answer. Ever
 
 
 class Chat:
-    """One conversation with one model."""
+    """One conversation with one model.
 
-    def __init__(self, client: Client, question: Question, *, system: str | None, lines: Lines, output: Output) -> None:
+    Args:
+        leave: called when the user wants to leave at once.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        question: Question,
+        *,
+        system: str | None,
+        lines: Lines,
+        output: Output,
+        leave: Callable[[], None],
+    ) -> None:
         self._client = client
         self._question = question
         self._opening = [Turn("system", system)] if system else []
         self._turns = list(self._opening)
         self._lines = lines
         self._output = output
+        self._leave = leave
         self._answering: trio.CancelScope | None = None
         self._has_asked_to_leave = False
 
@@ -52,15 +67,13 @@ class Chat:
         1. While the model speaks: stop the answer.
         2. At the prompt, for the second time in a row: leave.
         3. At the prompt: forget the line, say how to leave.
-
-        Raises:
-            Interrupted: the user left.
         """
         if self._answering is not None:  # (1)
             self._answering.cancel()
             return
         if self._has_asked_to_leave:  # (2)
-            raise Interrupted
+            self._leave()
+            return
         self._has_asked_to_leave = True  # (3)
         self._lines.forget()
         _remark(_LEAVE_HINT)

@@ -34,13 +34,20 @@ def embedded_settings() -> Settings:
 async def embedded_server() -> AsyncIterator[tuple[str, Path]]:
     """URL and models folder of a server that answers until the context ends.
 
-    At the end it drains, as after SIGTERM; an error or a Ctrl-C in the context kills its runners at once.
+    At the end it drains, as after SIGTERM, also when the context ends with an error: the runners end in order and
+    nothing is logged about it. Only a cancelled context kills them.
     """
     from service.main import serve
 
     settings = embedded_settings()
     stop = trio.Event()
+    failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         ready = await nursery.start(partial(serve, settings, stop=stop, takes_signals=False))
-        yield ready.address, settings.models
+        try:
+            yield ready.address, settings.models
+        except Exception as error:
+            failure = error
         stop.set()
+    if failure is not None:
+        raise failure

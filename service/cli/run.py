@@ -85,11 +85,16 @@ def run(
 async def _run(wish: Wish, interrupts: Interrupts) -> None:
     prompt = await find_prompt(wish.words)
     async with _reach(wish.place) as client:
-        try:
-            await _remark_on_demo(client, wish.question.model)
-            await (_ask_once(client, wish, prompt) if prompt is not None else _talk(client, wish, interrupts))
-        except ServerRefused as error:
-            raise await _explained(client, wish.question.model, error) from error
+        with interrupts.ending():
+            await _converse(client, wish, prompt, interrupts)
+
+
+async def _converse(client: Client, wish: Wish, prompt: str | None, interrupts: Interrupts) -> None:
+    try:
+        await _remark_on_demo(client, wish.question.model)
+        await (_ask_once(client, wish, prompt) if prompt is not None else _talk(client, wish, interrupts))
+    except ServerRefused as error:
+        raise await _explained(client, wish.question.model, error) from error
 
 
 async def _ask_once(client: Client, wish: Wish, prompt: str) -> None:
@@ -100,7 +105,7 @@ async def _ask_once(client: Client, wish: Wish, prompt: str) -> None:
 
 async def _talk(client: Client, wish: Wish, interrupts: Interrupts) -> None:
     await Answer(client, wish.question, Output(), StatusLine()).tell([])  # loads the model
-    chat = Chat(client, wish.question, system=wish.system, lines=Lines(), output=Output())
+    chat = Chat(client, wish.question, system=wish.system, lines=Lines(), output=Output(), leave=interrupts.end)
     with interrupts.told_to(chat.interrupted):
         await chat.talk()
 

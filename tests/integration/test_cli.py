@@ -92,6 +92,7 @@ def test_a_chat_with_the_embedded_server(tmp_path: Path) -> None:
         terminal.read_until("Ctrl-C again")
         terminal.type("\x03")
         assert terminal.wait() == 130
+        assert "runner" not in terminal.screen, "an end that the user asked for is nothing to log"
 
 
 def test_a_server_is_used_and_listed_and_stopped(tmp_path: Path) -> None:

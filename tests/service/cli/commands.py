@@ -69,8 +69,7 @@ class Terminal:
         return self.process.wait(_LIMIT_S)
 
     def close_tty(self) -> None:
-        """Close our copy of the command's end. Not before it has opened its own, which its first words prove:
-        a terminal that nobody has open is hung up."""
+        """Close our copy of the command's end, which a terminal needs until the command has opened its own."""
         if self.tty is not None:
             os.close(self.tty)
             self.tty = None

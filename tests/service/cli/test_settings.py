@@ -4,7 +4,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from service.cli.declarations import SETTINGS
+from service.cli.declarations import SETTINGS, Setting
 from service.cli.settings import Resolved, make_folders, resolve, resolve_place, sources
 from service.config import Settings
 from statemachines.errors import ConfigError
@@ -37,7 +37,7 @@ def test_without_any_source_the_defaults_hold() -> None:
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_a_default_written_out_means_itself(setting) -> None:
+def test_a_default_written_out_means_itself(setting: Setting) -> None:
     default = setting.default()
     assert setting.name == "host" or setting.kind.parse(setting.kind.show(default)) == default
 
