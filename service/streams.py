@@ -83,7 +83,8 @@ class LeaseStream:
         self._finish(Loss.LOST)
 
     async def take(self, *, counts_as_sent: bool) -> Item:
-        """The next piece, then the end, as often as asked for."""
+        """The next piece, then the end, as often as asked for; a checkpoint before anything is taken."""
+        await trio.lowlevel.checkpoint()
         while not self._pieces and self._end is None:
             self._bell = trio.Event()
             await self._bell.wait()

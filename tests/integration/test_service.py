@@ -187,6 +187,13 @@ async def test_a_runner_that_is_killed_is_replaced_for_the_next_request(settings
         assert reply.json()["response"] == "Hello, how are you?"
 
 
+async def test_told_to_stop_before_it_is_open_it_stops(settings: Settings) -> None:
+    stop = trio.Event()
+    stop.set()
+    with trio.fail_after(HUNG_S):
+        assert await serve(settings, stop=stop, takes_signals=False) == 0
+
+
 async def test_a_taken_port_is_an_error_before_anything_starts(settings: Settings) -> None:
     with bind(settings) as listener:
         taken = Settings(models=settings.models, state=settings.state, port=listener.getsockname()[1])

@@ -10,8 +10,8 @@ from trio.testing import MockClock
 
 from service.front import Answer
 from statemachines.errors import Refusal, RefusalCode, RequestRefused, RunnerFailed
-from statemachines.events import ModelReplaced, RequestArrived, ShutdownOrdered
-from statemachines.facts import LoadFailure, LoadOptions
+from statemachines.events import ModelReplaced, RequestArrived, ShutdownOrdered, SpawnFailed
+from statemachines.facts import LoadFailure, LoadKey, LoadOptions
 from statemachines.limits import Limits
 from statemachines.units import FOREVER_NS, NS_PER_S, RequestId
 from statemachines.wire import messages as wire
@@ -567,6 +567,17 @@ async def test_files_of_keys_that_nothing_uses_are_forgotten(
 
         assert shell.desk.find_model(models[0].key) is None
         assert shell.desk.find_model(models[-1].key) == models[-1]
+
+
+async def test_a_load_whose_file_nobody_knows_any_more_is_a_failed_spawn(autojump_clock: MockClock) -> None:
+    async with running() as shell:
+        shell.reactor.post(
+            RequestArrived(request=RequestId(9), model="x", key=LoadKey("file:x"), wanted=LoadOptions(64), sizes=SIZES)
+        )
+        await trio.sleep(10)
+
+        assert len(shell.events(SpawnFailed)) == Limits().load_attempts_max
+        assert shell.processes.all == []
 
 
 async def test_each_load_order_names_the_file_of_its_model(autojump_clock: MockClock) -> None:

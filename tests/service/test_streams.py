@@ -80,6 +80,17 @@ async def test_taking_a_piece_to_send_it_counts_as_sent_in_the_same_moment(bench
     assert bench.stream.sent
 
 
+async def test_a_handler_that_is_cancelled_takes_nothing_even_if_something_is_there(bench: Bench) -> None:
+    bench.feed("text")
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await bench.stream.take(counts_as_sent=True)
+
+    assert scope.cancelled_caught
+    assert not bench.stream.sent
+    assert await bench.stream.take(counts_as_sent=True) == Delta(LEASE, "text")
+
+
 async def test_collecting_does_not_count_as_sent(bench: Bench) -> None:
     bench.feed("text")
 
