@@ -57,10 +57,10 @@ def encode(message: Message, limits: FrameLimits = LIMITS) -> bytes:
         raise LocalWireError(f"{type(message).__name__} cannot be packed: {error}") from error
     if len(packed) > limits.message_bytes_max:
         raise LocalWireError(f"{type(message).__name__} is too large: {_too_many(len(packed), limits)}")
-    return b"".join(_frames(packed, limits.frame_bytes_max))
+    return b"".join(_frames(memoryview(packed), limits.frame_bytes_max))
 
 
-def _frames(packed: bytes, frame_bytes_max: int) -> Iterator[bytes]:
+def _frames(packed: memoryview, frame_bytes_max: int) -> Iterator[bytes | memoryview]:
     for start in range(0, len(packed), frame_bytes_max):
         payload = packed[start : start + frame_bytes_max]
         is_last = start + frame_bytes_max >= len(packed)

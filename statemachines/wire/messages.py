@@ -148,7 +148,10 @@ class Generate(Message, frozen=True):
 
 
 class Cancel(Message, frozen=True):
-    """End a lease early. For a lease the runner does not know it still answers `LeaseEnded`."""
+    """End a lease early; answered by a `LeaseEnded` whose reason is CANCELLED.
+
+    Also for a lease that the runner does not know (any more): then nothing else tells the service that none is open.
+    """
 
     lease: LeaseId
 

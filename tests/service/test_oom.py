@@ -1,10 +1,15 @@
-"""Whether the kernel killed a process for memory, read from files that a test writes."""
+"""Whether the kernel killed a process for memory: read from files that a test writes, and once for real."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from service.oom import OomWitness
+from statemachines.units import MIB
 
 
 class Kernel:
@@ -68,3 +73,42 @@ def test_a_system_that_does_not_count_gives_no_evidence(tmp_path: Path) -> None:
     witness = OomWitness(tmp_path / "proc", tmp_path / "cgroup")
     assert witness.count() == 0
     assert not witness.claim(0)
+
+
+GROUPS = Path("/sys/fs/cgroup/memory")
+CHECKOUT = Path(__file__).parents[2]
+SERVICE = """
+import os, signal, sys, trio
+from pathlib import Path
+from service.processes import RunnerProcesses
+
+async def end_of(program):
+    async with RunnerProcesses([sys.executable, "-c", program]).spawn("serve") as process:
+        return await process.wait()
+
+Path(sys.argv[1], "cgroup.procs").write_text(str(os.getpid()))
+greedy = trio.run(end_of, "open('/proc/self/oom_score_adj', 'w').write('1000'); b'x' * (1 << 30)")
+killed = trio.run(end_of, "import os; os.kill(os.getpid(), 9)")
+print(greedy.status, greedy.was_out_of_memory, killed.status, killed.was_out_of_memory)
+"""
+
+
+@pytest.fixture
+def small_group() -> Iterator[Path]:
+    """A control group of version 1 below our own, with 128 MiB."""
+    own = next((line for line in Path("/proc/self/cgroup").read_text().splitlines() if ":memory:" in line), "::")
+    group = GROUPS / own.split(":")[2].lstrip("/") / f"roundhouse-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError:
+        pytest.skip("needs root and memory control groups of version 1")
+    (group / "memory.limit_in_bytes").write_text(str(128 * MIB))
+    yield group
+    group.rmdir()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="control groups are Linux's")
+def test_a_runner_that_the_kernel_killed_for_memory_is_told_from_one_that_somebody_killed(small_group: Path) -> None:
+    command = [sys.executable, "-c", SERVICE, str(small_group)]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, check=True)
+    assert ended.stdout.split() == ["-9", "True", "-9", "False"]
