@@ -4,6 +4,7 @@ import ast
 
 import pytest
 
+from tests.checkout import ROOT
 from tests.walls.sources import PRODUCT, arguments, calls, dotted, imports, modules, words
 
 PURE = {
@@ -30,7 +31,7 @@ LOCKS = {
     f"{module}.{name}"
     for module, names in {
         "threading": ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Barrier"),
-        "trio": ("Lock", "StrictFIFOLock", "Condition", "Semaphore", "CapacityLimiter"),
+        "trio": ("Lock", "StrictFIFOLock", "Condition", "Semaphore"),
         "multiprocessing": ("Lock", "RLock", "Condition", "Semaphore"),
         "asyncio": ("Lock", "Condition", "Semaphore"),
     }.items()
@@ -82,6 +83,11 @@ def test_no_parent_death_signal() -> None:
     """EOF on the control socket ends a runner; the signal kills it when a cached thread ends (measured)."""
     found = {path: {word for word in words(tree) if DEATH_SIGNAL in word} for path, tree in modules(*PRODUCT)}
     assert offences(found) == {}
+
+
+def test_the_core_is_covered_without_pragmas() -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in (ROOT / "statemachines").rglob("*.py")}
+    assert [path.name for path, text in texts.items() if "pragma: no" in text] == []
 
 
 @pytest.mark.parametrize("folder", PRODUCT)
