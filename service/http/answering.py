@@ -148,7 +148,5 @@ async def _pieces(stream: AsyncIterator[Delta | LeaseEnded]) -> AsyncGenerator[s
 
 def _completed(ended: LeaseEnded) -> None:
     """Pass an answer that came to its own end; raise for one that did not."""
-    if ended.refusal is not None:
-        raise RequestRefused(ended.refusal)
     if ended.reason not in (EndReason.STOP, EndReason.LENGTH):
         raise RequestRefused(Refusal(RefusalCode.STOPPED_BY_OPERATOR, _CUT_SHORT))

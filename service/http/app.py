@@ -27,6 +27,9 @@ from service.version import own_version
 SERVER = f"roundhouse/{own_version()}"
 """What the ``Server`` header says; the CLI knows us by it."""
 
+BODY_S = 60
+"""How long a client may take to send its request body [s]; then 408."""
+
 
 class ServerConfig(Config):
     """Hypercorn's settings, with our name on every answer, also on those that the HTTP parser gives."""
@@ -59,6 +62,7 @@ def create_app(
     """
     app = App("service.http", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = front.settings.body_bytes_max
+    app.config["BODY_TIMEOUT"] = BODY_S
     app.config["RESPONSE_TIMEOUT"] = None  # it would cut streams, and open a cancel scope across a lease's
     app.url_map.merge_slashes = False
     for route in ROUTES:
@@ -111,6 +115,7 @@ def _install(app: App, making: _Making) -> None:
     async def after(response: Response) -> Response:
         response.headers["X-Request-Id"] = g.exchange.label
         response.headers.update(admission.headers())
+        _note(making.log, g.exchange, response)
         return response
 
     async def failed(error: Exception) -> Response:
@@ -122,6 +127,18 @@ def _install(app: App, making: _Making) -> None:
     app.before_request(before)
     app.after_request(after)
     app.register_error_handler(Exception, failed)
+
+
+def _note(log: FilteringBoundLogger, exchange: Exchange, response: Response) -> None:
+    """One line an answer, at its beginning; the path as it came, because its escapes are what keeps a log clean."""
+    path = cast(dict[str, Any], current_request.scope)["raw_path"].decode("ascii", "replace").partition("?")[0]
+    log.debug(
+        "answering",
+        request=exchange.label,
+        method=current_request.method,
+        path=path,
+        status=response.status_code,
+    )
 
 
 def _view(handler: Handler) -> Callable[..., Awaitable[Response]]:

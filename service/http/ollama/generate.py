@@ -25,6 +25,8 @@ from service.http.options import read_options
 from statemachines.wire.messages import ChatMessage, ChatPrompt, TextPrompt
 
 TokenId = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
+CONTEXT_TOKENS_MAX = 1 << 20
+"""More than any model takes."""
 
 
 class GenerateBody(SharedBody, kw_only=True):
@@ -33,7 +35,7 @@ class GenerateBody(SharedBody, kw_only=True):
     prompt: str = ""
     system: str = ""
     raw: bool = False
-    context: tuple[TokenId, ...] = ()
+    context: Annotated[tuple[TokenId, ...], msgspec.Meta(max_length=CONTEXT_TOKENS_MAX)] = ()
     suffix: str = ""
     template: str = ""
     images: list[Any] = msgspec.field(default_factory=list)

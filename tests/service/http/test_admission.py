@@ -60,3 +60,7 @@ async def test_a_preflight_of_a_foreign_page_is_refused(call: Caller) -> None:
 @pytest.mark.parametrize(("host", "status"), [("localhost", 204), ("box.local:1", 204), ("127.0.0.1", 405)])
 async def test_options_from_no_page_is_answered_for_names_only(call: Caller, host: str, status: int) -> None:
     assert (await call("OPTIONS", "/api/chat", Host=host)).status == status
+
+
+async def test_a_host_that_is_no_authority_is_hostile(call: Caller) -> None:
+    assert (await call.get("/api/version", Host="localhost:1:2")).status == 403

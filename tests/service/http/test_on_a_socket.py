@@ -150,6 +150,14 @@ async def test_a_body_that_grows_too_large_is_refused() -> None:
         assert head_of(await exchange(address, request))[0] == 413
 
 
+async def test_a_websocket_handshake_is_refused(front: FakeFront) -> None:
+    upgrade = ("Upgrade: websocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13")
+    request = get("/api/chat", *upgrade).replace(b"Connection: close", b"Connection: Upgrade")
+    async with served(front) as address:
+        assert head_of(await exchange(address, request))[0] == 403
+    assert front.requests == 0
+
+
 async def test_debug_knows_who_really_asks(front: FakeFront) -> None:
     async with served(front) as address:
         assert head_of(await exchange(address, get("/debug/state")))[0] == 200

@@ -1,6 +1,8 @@
 """What is where: paths, methods, redirects, plain texts, headers."""
 
 import pytest
+import structlog
+from werkzeug.exceptions import RequestTimeout
 
 from service.http.routes import NOT_SERVED, SERVED, Route
 from statemachines.errors import Refusal, RefusalCode, RequestRefused
@@ -121,3 +123,43 @@ async def test_a_refusal_without_a_time_has_no_retry_after() -> None:
     front = FakeFront(script=Script(refuse=RequestRefused(Refusal(RefusalCode.DRAINING, "going down"))))
     reply = await Caller(front).post("/api/generate", {"model": "demo", "prompt": "hi"})
     assert "Retry-After" not in reply.headers
+
+
+async def test_an_answer_is_noted_with_its_path_as_it_came_and_without_its_query(front: FakeFront) -> None:
+    call = Caller(front, log=structlog.get_logger())
+    with structlog.testing.capture_logs() as lines:
+        await call.get("/v1/models/%1b%5b31m?a=secret")
+    (line,) = lines
+    assert (line["log_level"], line["event"], line["request"]) == ("debug", "answering", "fake-1")
+    assert (line["method"], line["status"]) == ("GET", 400)
+    assert line["path"].isprintable()
+    assert "secret" not in str(line)
+
+
+async def test_a_fault_is_logged_under_the_id_that_the_client_is_told() -> None:
+    front = FakeFront(store=FakeStore({model(): ZeroDivisionError("why")}))
+    call = Caller(front, log=structlog.get_logger())
+    with structlog.testing.capture_logs() as lines:
+        await call.post("/api/show", {"model": "demo"})
+    (fault,) = [line for line in lines if line["log_level"] == "error"]
+    assert (fault["event"], fault["request"], fault["path"]) == ("a request failed", "fake-1", "/api/show")
+    assert isinstance(fault["exc_info"], ZeroDivisionError)
+
+
+async def test_what_the_framework_says_is_put_into_the_envelope() -> None:
+    call = Caller(FakeFront(store=FakeStore({model(): RequestTimeout()})))
+    reply = await call.post("/api/show", {"model": "demo"})
+    assert (reply.status, reply.json) == (408, {"error": "request timeout"})
+
+
+async def test_a_reference_that_contradicts_itself_keeps_its_words(
+    front: FakeFront, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = 'use either :local or :cloud, not both: "demo:local:cloud"'
+
+    def find(_: str) -> None:
+        raise RequestRefused(Refusal(RefusalCode.INVALID, words))
+
+    monkeypatch.setattr(front.store, "find", find)
+    reply = await call.post("/api/chat", {"model": "demo:local:cloud"})
+    assert (reply.status, reply.json) == (400, {"error": words})
