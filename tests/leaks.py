@@ -7,7 +7,7 @@ twice per test, so it asks only for what is new.
 import gc
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import psutil
@@ -24,14 +24,12 @@ class Holdings:
     """What there is at one moment.
 
     Attributes:
-        children: processes below this one, at any depth, zombies included.
+        pids: every process of the machine; whose it is is asked only of new ones.
         descriptors: target of each open descriptor by its number.
-        pids: every process of the machine.
     """
 
-    children: frozenset[psutil.Process]
-    descriptors: dict[int, str]
     pids: frozenset[int]
+    descriptors: dict[int, str]
 
 
 @dataclass(frozen=True)
@@ -64,20 +62,37 @@ class Leaks:
 
 def holdings() -> Holdings:
     """What is held now."""
-    children = psutil.Process().children(recursive=True)
-    return Holdings(frozenset(children), dict(_descriptors()), frozenset(psutil.pids()))
+    return Holdings(frozenset(psutil.pids()), dict(_descriptors()))
 
 
 def leaks(before: Holdings) -> Leaks:
     """What was left since `before`, garbage not counted; waits for runners that are about to leave by themselves."""
-    now = holdings()
-    if now.children - before.children or now.descriptors.items() - before.descriptors.items():
+    children, orphans = _left(before)
+    if children or holdings().descriptors.items() - before.descriptors.items():
         gc.collect()
-        now = holdings()
-    orphans = list(_orphans(now.pids - before.pids - {child.pid for child in now.children}))
+        children, orphans = _left(before)
     _, orphans = psutil.wait_procs(orphans, timeout=EXIT_S)
-    children = sorted(now.children - before.children, key=lambda process: process.pid)
-    return Leaks([*children, *orphans], dict(now.descriptors.items() - before.descriptors.items()))
+    return Leaks([*children, *orphans], dict(holdings().descriptors.items() - before.descriptors.items()))
+
+
+def _left(before: Holdings) -> tuple[list[psutil.Process], list[psutil.Process]]:
+    """New processes: those below this one, at any depth, and runners that have lost their service."""
+    children, orphans = [], []
+    for pid in sorted(holdings().pids - before.pids):
+        try:
+            process = psutil.Process(pid)
+            if os.getpid() in (parent.pid for parent in process.parents()):
+                children.append(process)
+            elif _is_orphaned_runner(process):
+                orphans.append(process)
+        except psutil.Error:
+            continue
+    return children, orphans
+
+
+def _is_orphaned_runner(process: psutil.Process) -> bool:
+    command = process.cmdline()
+    return "-m" in command and "runner" in command and process.ppid() == 1
 
 
 def _descriptors() -> Iterator[tuple[int, str]]:
@@ -88,18 +103,6 @@ def _descriptors() -> Iterator[tuple[int, str]]:
             continue  # the descriptor with which the folder was read
         if target not in HARMLESS:
             yield int(entry), target
-
-
-def _orphans(pids: Iterable[int]) -> Iterator[psutil.Process]:
-    """Runners whose service is gone: they should leave as soon as their socket closes."""
-    for pid in sorted(pids):
-        try:
-            process = psutil.Process(pid)
-            command = process.cmdline()
-            if "-m" in command and "runner" in command and process.ppid() == 1:
-                yield process
-        except psutil.Error:
-            continue
 
 
 def _listening() -> dict[int, str]:
