@@ -17,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from service.config import Settings
 from service.front import StoredModel
+from service.hearing import Hearing
 from service.logs import say_native
 from service.open_leases import OpenLeases
 from service.ports import Clock, Process, Processes
@@ -29,10 +30,10 @@ from statemachines.effects import SpawnRunner
 from statemachines.errors import RemoteWireError
 from statemachines.events import Exit
 from statemachines.facts import LoadedFacts
-from statemachines.units import NS_PER_S, format_bytes
+from statemachines.units import NS_PER_S
 from statemachines.wire import messages as wire
 from statemachines.wire.link import Task
-from statemachines.wire.messages import ToRunner, ToService
+from statemachines.wire.messages import ToRunner
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -51,11 +52,7 @@ class Surroundings(msgspec.Struct, frozen=True):
 
 
 class Incarnation:
-    """One runner process.
-
-    Attributes:
-        loaded: None until it is READY.
-    """
+    """One runner process."""
 
     def __init__(self, order: SpawnRunner, model: StoredModel, around: Surroundings) -> None:
         self._order = order
@@ -71,7 +68,7 @@ class Incarnation:
             clock=around.clock,
             stall_ns=around.settings.client_stall_ns,
         )
-        self.loaded: LoadedFacts | None = None
+        self._hearing = Hearing(self.record, self.leases, post=around.post, on_hello=self._ask_to_load)
         self._process: Process | None = None
         self._link: RunnerLink | None = None
         self._exit: Exit | None = None
@@ -79,6 +76,11 @@ class Incarnation:
         self._reading = trio.CancelScope()
         self._spawn_fault = ""
         self._must_end = self._must_die = False
+
+    @property
+    def loaded(self) -> LoadedFacts | None:
+        """What it holds; None until it is READY."""
+        return self._hearing.loaded
 
     # Orders: performed without waiting
 
@@ -138,6 +140,13 @@ class Incarnation:
             self.terminate()
         return link
 
+    def _ask_to_load(self) -> None:
+        model, order = self._model, self._order
+        self._send(wire.Load(model.paths, model.identity, order.options, order.threads))
+
+    def _hear_output(self, line: str) -> None:
+        say_native(self.record.say, line)
+
     async def _watch(self, process: Process) -> None:
         """Reap. What the process said last is still read; a stranger who holds its link open is not waited for."""
         self._exit = await process.wait()
@@ -150,7 +159,7 @@ class Incarnation:
             with self._reading:
                 while (messages := await link.receive()) is not None:
                     for message in messages:
-                        self._hear(message)
+                        self._hearing.hear(message)
         except RemoteWireError as error:
             return f"the runner broke the protocol: {error}"
         return ""
@@ -191,50 +200,3 @@ class Incarnation:
             self.record.say("info", "runner ended", **fields)
         else:
             self.record.say("error", "runner ended by itself", **fields, stderr=end.stderr_tail)
-
-    # What the runner says
-
-    def _hear_output(self, line: str) -> None:
-        say_native(self.record.say, line)
-
-    def _hear(self, message: ToService) -> None:
-        runner = self.record.runner
-        match message:
-            case wire.Tokens():
-                for delta in message.deltas:
-                    self.leases.feed(delta)
-            case wire.LeaseEnded():
-                self.leases.hear_end(message)
-            case wire.Beat():
-                self._post(events.RunnerBeat(runner=runner, step=message.step, progress=message.progress))
-            case wire.ThreadsSet():
-                self._post(events.ThreadsChanged(runner=runner, threads=message.threads))
-            case wire.Progress():
-                self._post(events.LoadProgressed(runner=runner, done_ppm=message.done_ppm))
-            case _:
-                self._hear_milestone(message)
-
-    def _hear_milestone(self, message: ToService) -> None:
-        match message:
-            case wire.Hello():
-                self._hear_hello(message)
-            case wire.Ready():
-                self._hear_ready(message)
-            case wire.LoadFailed():
-                self.record.say("warning", "load failed", phase="load", kind=message.kind, reason=message.message)
-                self._post(events.LoadFailed(runner=self.record.runner, kind=message.kind, message=message.message))
-            case _:
-                raise RemoteWireError(f"{type(message).__name__} belongs to another task")
-
-    def _hear_hello(self, hello: wire.Hello) -> None:
-        self.record.status = "loading model"
-        self.record.say("info", "runner answered", phase="hello", engine=hello.engine)
-        self._send(wire.Load(self._model.paths, self._model.identity, self._order.options, self._order.threads))
-
-    def _hear_ready(self, ready: wire.Ready) -> None:
-        self.record.status = "ok"
-        self.loaded = ready.loaded
-        devices = {row.device: format_bytes(row.own_bytes + row.mapped_bytes) for row in ready.report.devices}
-        context_tokens = ready.loaded.context_tokens
-        self.record.say("info", "model loaded", phase="load", devices=devices, context_tokens=context_tokens)
-        self._post(events.ModelLoaded(runner=self.record.runner, loaded=ready.loaded, report=ready.report))

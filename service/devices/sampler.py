@@ -5,6 +5,8 @@ notices what others do. A reading that fails is said once and the last figures s
 its own thread, which is abandoned when the service ends.
 """
 
+from contextlib import suppress
+
 import trio
 from structlog.typing import FilteringBoundLogger
 
@@ -12,6 +14,9 @@ from service.ports import Clock, Devices
 from service.reactor import Post
 from statemachines.errors import DeviceError
 from statemachines.events import DeviceSample, DevicesSampled
+
+READ_END_S = 1
+"""How long the end of the service waits for a read; it takes about a millisecond."""
 
 
 class Sampler:
@@ -62,7 +67,27 @@ class Sampler:
         self._post(DevicesSampled(samples=samples))
 
     async def _read(self) -> tuple[DeviceSample, ...]:
-        return await trio.to_thread.run_sync(self._devices.sample, abandon_on_cancel=True)
+        """In a thread, which is left behind if it hangs; an ordinary read is seen to its end, or its files stay open.
+
+        Raises:
+            DeviceError: the devices do not tell.
+        """
+        done, token = trio.Event(), trio.lowlevel.current_trio_token()
+
+        def read() -> tuple[DeviceSample, ...]:
+            try:
+                return self._devices.sample()
+            finally:
+                with suppress(trio.RunFinishedError):
+                    token.run_sync_soon(done.set)
+
+        await trio.lowlevel.checkpoint_if_cancelled()  # From here on the thread is sure to start.
+        try:
+            return await trio.to_thread.run_sync(read, abandon_on_cancel=True)
+        except trio.Cancelled:
+            with trio.move_on_after(READ_END_S, shield=True):
+                await done.wait()
+            raise
 
     def _complain(self, error: DeviceError) -> None:
         if not self._is_failing:

@@ -19,11 +19,12 @@ import psutil
 import pytest
 import trio
 
-from service import main
+from service import life
 from service.config import Settings
+from service.life import Ready, Service
 from service.listener import AddressTaken, bind
 from service.logs import make_log
-from service.main import Ready, Service, serve
+from service.main import serve
 from statemachines.effects import AnyEffect
 from statemachines.events import AnyEvent, LeaseEnded
 from statemachines.limits import Limits
@@ -213,7 +214,7 @@ class Broken(Scheduler):
 async def test_a_broken_core_ends_the_service_with_70_its_journal_and_no_runner(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(main, "Scheduler", Broken)
+    monkeypatch.setattr(life, "Scheduler", Broken)
     async with running(settings) as service:
         with pytest.raises(httpx.HTTPError):
             await service.generate("polite")

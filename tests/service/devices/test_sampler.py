@@ -165,7 +165,8 @@ async def test_there_are_never_two_readings_at_once_and_a_wake_during_one_is_not
     assert devices.inside_max == 1
 
 
-async def test_a_reading_that_hangs_does_not_hold_up_the_end() -> None:
+async def test_a_reading_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.devices.sampler.READ_END_S", 0)
     devices = Hanging()
     bench = Bench(devices)
     try:
@@ -176,3 +177,16 @@ async def test_a_reading_that_hangs_does_not_hold_up_the_end() -> None:
                 await trio.lowlevel.checkpoint()
     finally:
         devices.let_go.set()
+
+
+async def test_an_ordinary_reading_is_seen_to_its_end() -> None:
+    devices = Hanging()
+    bench = Bench(devices)
+    async with bench.running():
+        await bench.free_bytes()
+        bench.sampler.wake()
+        while devices.readings < 2:
+            await trio.lowlevel.checkpoint()
+        trio.lowlevel.current_trio_token().run_sync_soon(devices.let_go.set)
+
+    assert devices.inside == 0

@@ -1,0 +1,56 @@
+"""Carries the HTTP application until the service ends, and lets no client hold up that end."""
+
+import trio
+from hypercorn.trio import serve as serve_app
+from quart import Quart
+from structlog.typing import FilteringBoundLogger
+
+from service.config import Settings
+from service.http.app import hypercorn_config
+from service.listener import cut_connections
+from service.logs import foreign_logger
+from statemachines.units import NS_PER_S
+
+
+class Carrier:
+    """The HTTP server as a task of ours.
+
+    Attributes:
+        closed: every connection has ended by itself.
+    """
+
+    def __init__(self, settings: Settings, log: FilteringBoundLogger) -> None:
+        self._settings = settings
+        self._log = log
+        self.closed = trio.Event()
+
+    async def run(
+        self,
+        app: Quart,
+        fd: int,
+        port: int,
+        closing: trio.Event,
+        *,
+        task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Answer on a listening socket until ``closing``; then what is under way goes on for as long as leases may.
+
+        Args:
+            fd: of the listening socket, which is taken over.
+        """
+        config = hypercorn_config(self._settings)
+        config.bind = [f"fd://{fd}"]
+        config.errorlog = foreign_logger("hypercorn.error", self._log)
+        config.graceful_timeout = self._settings.limits.shutdown_drain_ns / NS_PER_S
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._cut_at_end, port)
+            await serve_app(app, config, shutdown_trigger=closing.wait, task_status=task_status)
+            self.closed.set()
+            nursery.cancel_scope.cancel()
+
+    async def _cut_at_end(self, port: int) -> None:
+        """A client that reads nothing holds the server in a send that cannot be cancelled: end its connection."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            cut_connections(port)

@@ -1,0 +1,76 @@
+"""What a runner says, turned into events, pieces of answers and log lines."""
+
+from collections.abc import Callable
+
+from service.open_leases import OpenLeases
+from service.reactor import Post
+from service.runner_record import RunnerRecord
+from statemachines import events
+from statemachines.errors import RemoteWireError
+from statemachines.facts import LoadedFacts
+from statemachines.units import format_bytes
+from statemachines.wire import messages as wire
+from statemachines.wire.messages import ToService
+
+
+class Hearing:
+    """Hears one incarnation.
+
+    Args:
+        on_hello: called when the runner has answered.
+
+    Attributes:
+        loaded: what it holds; None until it is READY.
+    """
+
+    def __init__(self, record: RunnerRecord, leases: OpenLeases, *, post: Post, on_hello: Callable[[], None]) -> None:
+        self._record = record
+        self._leases = leases
+        self._post = post
+        self._on_hello = on_hello
+        self.loaded: LoadedFacts | None = None
+
+    def hear(self, message: ToService) -> None:
+        """One message.
+
+        Raises:
+            RemoteWireError: it belongs to another task.
+        """
+        runner = self._record.runner
+        match message:
+            case wire.Tokens():
+                for delta in message.deltas:
+                    self._leases.feed(delta)
+            case wire.LeaseEnded():
+                self._leases.hear_end(message)
+            case wire.Beat():
+                self._post(events.RunnerBeat(runner=runner, step=message.step, progress=message.progress))
+            case wire.ThreadsSet():
+                self._post(events.ThreadsChanged(runner=runner, threads=message.threads))
+            case wire.Progress():
+                self._post(events.LoadProgressed(runner=runner, done_ppm=message.done_ppm))
+            case _:
+                self._hear_milestone(message)
+
+    def _hear_milestone(self, message: ToService) -> None:
+        """What comes once in a runner's life, and is worth a line."""
+        match message:
+            case wire.Hello():
+                self._record.status = "loading model"
+                self._record.say("info", "runner answered", phase="hello", engine=message.engine)
+                self._on_hello()
+            case wire.Ready():
+                self._hear_ready(message)
+            case wire.LoadFailed():
+                self._record.say("warning", "load failed", phase="load", kind=message.kind, reason=message.message)
+                self._post(events.LoadFailed(runner=self._record.runner, kind=message.kind, message=message.message))
+            case _:
+                raise RemoteWireError(f"{type(message).__name__} belongs to another task")
+
+    def _hear_ready(self, ready: wire.Ready) -> None:
+        self._record.status = "ok"
+        self.loaded = ready.loaded
+        devices = {row.device: format_bytes(row.own_bytes + row.mapped_bytes) for row in ready.report.devices}
+        context_tokens = ready.loaded.context_tokens
+        self._record.say("info", "model loaded", phase="load", devices=devices, context_tokens=context_tokens)
+        self._post(events.ModelLoaded(runner=self._record.runner, loaded=ready.loaded, report=ready.report))

@@ -1,0 +1,226 @@
+"""The life of one service: one nursery, in which reactor, sampler and HTTP server are siblings.
+
+The order of the start: the port is bound (so that a taken one is known at once), the core gets its first figures of
+memory, the HTTP server answers, the core opens. The order of the end is the core's: it refuses, drains, terminates,
+kills; when it lets go, HTTP gets a moment to finish its last lines and is cut. Nothing waits for HTTP.
+"""
+
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import msgspec
+import trio
+from structlog.typing import FilteringBoundLogger
+
+from service.carrier import Carrier
+from service.clock import SystemClock
+from service.config import Settings
+from service.desk import Desk
+from service.devices.host import HostMemory
+from service.devices.sampler import Sampler
+from service.executor import Executor
+from service.http.app import create_app
+from service.ids import RequestIds
+from service.incarnation import Surroundings
+from service.journal import RingJournal
+from service.listener import bind
+from service.processes import RunnerProcesses
+from service.reactor import Reactor
+from service.runners import Runners
+from service.store.facts_reader import FactsReader
+from service.store.models import ModelStore
+from service.version import engine_version, own_version
+from statemachines.events import ModelReplaced, ServiceOpened, ShutdownOrdered
+from statemachines.facts import LoadKey
+from statemachines.scheduler import Scheduler
+from statemachines.units import RunnerId
+
+EXIT_DONE = 0
+EXIT_INTERRUPTED = 130
+"""128 + SIGINT: the runners were killed on demand."""
+HTTP_CLOSE_S = 1
+"""After the last lease has ended: what HTTP may take to write its last lines."""
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """What the ready line says.
+
+    Attributes:
+        host, port: where HTTP really listens.
+        models: how many there are [count].
+        engine: engine and version, or an empty string when none is installed.
+        threads: cores that runners share [count].
+    """
+
+    host: str
+    port: int
+    models: int
+    engine: str
+    threads: int
+
+    @property
+    def address(self) -> str:
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
+
+class Service:
+    """The parts of one service and how its life goes.
+
+    Attributes:
+        desk: what HTTP handlers are given.
+    """
+
+    def __init__(self, settings: Settings, log: FilteringBoundLogger) -> None:
+        self._settings = settings
+        self._log = log
+        self._clock = clock = SystemClock()
+        self._journal = RingJournal(
+            version=own_version(), limits=settings.limits, clock=clock, folder=settings.state / "journals"
+        )
+        self._core = Scheduler(settings.limits, strict=settings.strict)
+        self._reactor = Reactor(self._core, clock=clock, journal=self._journal)
+        self._processes = RunnerProcesses()
+        self._store = self._open_store()
+        self.desk = Desk(
+            settings=settings,
+            store=self._store,
+            engine=engine_version(),
+            post=self._reactor.post,
+            clock=clock,
+            ids=RequestIds(),
+            snapshot=self._core.snapshot,
+            is_key_alive=self._core.is_key_alive,
+            log=log,
+        )
+        self._sampler = Sampler(
+            HostMemory(), post=self._reactor.post, clock=clock, interval_ns=settings.sample_interval_ns, log=log
+        )
+        self._exit_code = EXIT_DONE
+        self._orders = 0
+        self._draining = trio.Event()
+        self._finished = trio.Event()
+        self._http = Carrier(settings, log)
+
+    def _open_store(self) -> ModelStore:
+        settings, post = self._settings, self._reactor.post
+        limit_ns, memory_bytes = settings.facts_limit_ns, settings.facts_memory_bytes
+        store = ModelStore(
+            settings,
+            read=FactsReader(self._processes, self._log, limit_ns=limit_ns, memory_bytes=memory_bytes),
+            is_key_alive=self._is_key_in_use,
+            on_replaced=lambda key: post(ModelReplaced(key=key)),
+            log=self._log,
+        )
+        store.open()
+        return store
+
+    def _is_key_in_use(self, key: LoadKey) -> bool:
+        """Asked by the store, which is there before the desk."""
+        return self.desk.is_key_in_use(key)
+
+    async def run(
+        self,
+        *,
+        on_ready: Callable[[Ready], None] | None,
+        stop: trio.Event | None,
+        takes_signals: bool,
+        task_status: trio.TaskStatus[Ready] = trio.TASK_STATUS_IGNORED,
+    ) -> int:
+        """From the first bound socket to the last line; see `serve`."""
+        with ExitStack() as open_sockets:
+            listener = open_sockets.enter_context(bind(self._settings))
+            host, port = listener.getsockname()[:2]
+            async with trio.open_nursery() as nursery:
+                await self._start(nursery, stop, takes_signals=takes_signals)
+                app = create_app(self.desk, log=self._log)
+                await nursery.start(self._http.run, app, listener.detach(), port, self._draining)
+                self._reactor.post(ServiceOpened())
+                ready = Ready(host, port, len(self._store.models()), self.desk.engine, self._threads)
+                self._announce(ready, on_ready, task_status)
+                await self._finished.wait()
+                with trio.move_on_after(HTTP_CLOSE_S):
+                    await self._http.closed.wait()
+                nursery.cancel_scope.cancel()
+        return self._exit_code
+
+    # The start
+
+    async def _start(self, nursery: trio.Nursery, stop: trio.Event | None, *, takes_signals: bool) -> None:
+        """Everything but HTTP; returns when the core has its first figures of memory."""
+        if takes_signals:
+            await nursery.start(self._watch_signals)
+        if stop is not None:
+            nursery.start_soon(self._watch_stop, stop)
+        nursery.start_soon(self._reactor.run, self._executor(nursery).perform)
+        await nursery.start(self._sampler.run)
+        nursery.start_soon(self._store.run)
+
+    def _executor(self, nursery: trio.Nursery) -> Executor:
+        around = Surroundings(
+            self._processes,
+            self._reactor.post,
+            self._reactor.post_next,
+            self._clock,
+            self._settings,
+            self._log,
+        )
+        return Executor(
+            runners=Runners(nursery, around, find_model=self.desk.find_model),
+            desk=self.desk,
+            sample=self._sampler.wake,
+            journal=self._journal,
+            log=self._log,
+            finish=self._finish,
+        )
+
+    @property
+    def _threads(self) -> int:
+        return self._settings.limits.cpu_threads
+
+    def _announce(
+        self, ready: Ready, on_ready: Callable[[Ready], None] | None, task_status: trio.TaskStatus[Ready]
+    ) -> None:
+        default = self.desk.context_default
+        self._log.info("default context", tokens=default.tokens, automatic=default.is_automatic, why=default.why)
+        self._log.info(
+            "ready",
+            address=ready.address,
+            models=ready.models,
+            engine=ready.engine or "none installed",
+            threads=ready.threads,
+            version=own_version(),
+        )
+        if on_ready is not None:
+            on_ready(ready)
+        task_status.started(ready)
+
+    # The end
+
+    async def _watch_signals(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as numbers:
+            task_status.started()
+            async for number in numbers:
+                self._order_shutdown(signal.Signals(number).name)
+
+    async def _watch_stop(self, stop: trio.Event) -> None:
+        await stop.wait()
+        self._order_shutdown("stop")
+
+    def _order_shutdown(self, by: str) -> None:
+        """The first order drains, the second kills."""
+        self._orders += 1
+        is_forced = self._orders > 1
+        self._log.info("stopping at once" if is_forced else "stopping", by=by)
+        if is_forced:
+            self._exit_code = EXIT_INTERRUPTED
+        self._draining.set()
+        self._reactor.post(ShutdownOrdered(force=is_forced))
+
+    def _finish(self, unreapable: tuple[RunnerId, ...]) -> None:
+        """The core has let go."""
+        if unreapable:
+            self._log.error("stopped; runners that even SIGKILL did not end are left behind", runners=unreapable)
+        else:
+            self._log.info("stopped")
+        self._finished.set()
