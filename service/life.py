@@ -152,11 +152,12 @@ class Service:
             await nursery.start(self._watch_signals)
         if stop is not None:
             nursery.start_soon(self._watch_stop, stop)
-        nursery.start_soon(self._reactor.run, self._executor(nursery).perform)
-        await nursery.start(self._sampler.run)
+        runners = self._runners(nursery)
+        nursery.start_soon(self._reactor.run, self._executor(runners).perform)
+        await nursery.start(self._sampler.run, runners.pids)
         nursery.start_soon(self._store.run)
 
-    def _executor(self, nursery: trio.Nursery) -> Executor:
+    def _runners(self, nursery: trio.Nursery) -> Runners:
         around = Surroundings(
             self._processes,
             self._reactor.post,
@@ -165,8 +166,11 @@ class Service:
             self._settings,
             self._log,
         )
+        return Runners(nursery, around, find_model=self.desk.find_model)
+
+    def _executor(self, runners: Runners) -> Executor:
         return Executor(
-            runners=Runners(nursery, around, find_model=self.desk.find_model),
+            runners=runners,
             desk=self.desk,
             sample=self._sampler.wake,
             journal=self._journal,

@@ -3,13 +3,13 @@
 The real ones are chosen in `service.life`, the fakes live in `tests/fakes/`; nothing else knows which it talks to.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from statemachines.effects import AnyEffect
-from statemachines.events import AnyEvent, DeviceSample, Exit
-from statemachines.units import RequestId
+from statemachines.events import AnyEvent, DevicesSampled, Exit
+from statemachines.units import RequestId, RunnerId
 
 
 class Clock(Protocol):
@@ -34,7 +34,9 @@ class Ids(Protocol):
 class Devices(Protocol):
     """Reads memory figures; may block, so it is called from a thread."""
 
-    def sample(self) -> tuple[DeviceSample, ...]: ...
+    def sample(self, pids: Mapping[RunnerId, int]) -> DevicesSampled:
+        """The devices' figures and, of these runner processes, what is resident already."""
+        ...
 
 
 class Journal(Protocol):

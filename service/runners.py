@@ -34,6 +34,11 @@ class Runners:
     def get(self, runner: RunnerId) -> Incarnation | None:
         return self._known.get(runner)
 
+    def pids(self) -> dict[RunnerId, int]:
+        """The processes that there are."""
+        pids = ((runner, incarnation.record.pid) for runner, incarnation in self._known.items())
+        return {runner: pid for runner, pid in pids if pid is not None}
+
     def spawn(self, order: SpawnRunner) -> None:
         """Start the supervised task of one incarnation."""
         model = self._find_model(order.key)

@@ -6,15 +6,15 @@ on demand, so its inactive file pages count as free. Parsing is pure; only `Host
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import psutil
 
 from statemachines.errors import DeviceError
-from statemachines.events import DeviceSample
-from statemachines.units import HOST, KIB
+from statemachines.events import DeviceSample, DevicesSampled, Resident
+from statemachines.units import HOST, KIB, RunnerId
 
 
 class Figure(NamedTuple):
@@ -49,14 +49,16 @@ class HostMemory:
         self._proc = proc
         self._cgroups = cgroups
 
-    def sample(self) -> tuple[DeviceSample, ...]:
-        """Read now; blocks for some microseconds.
+    def sample(self, pids: Mapping[RunnerId, int]) -> DevicesSampled:
+        """Read now; blocks for a millisecond or two.
 
         Raises:
             DeviceError: the machine does not tell.
         """
         figure = tightest(self._figures())
-        return (DeviceSample(HOST, figure.total_bytes, figure.free_bytes, figure.source),)
+        host = DeviceSample(HOST, figure.total_bytes, figure.free_bytes, figure.source)
+        resident = tuple(Resident(runner, own_resident_bytes(pid)) for runner, pid in pids.items())
+        return DevicesSampled(samples=(host,), resident=resident)
 
     def _figures(self) -> list[Figure]:
         try:
@@ -84,6 +86,15 @@ class HostMemory:
             return parse_cgroup(files, level, *texts)
         except (OSError, ValueError):
             return None
+
+
+def own_resident_bytes(pid: int) -> int:
+    """What a process has in memory and shares with nobody [bytes]; mapped files are not in it. 0 when it is gone."""
+    try:
+        memory = psutil.Process(pid).memory_info()
+    except psutil.Error:
+        return 0
+    return max(0, int(memory.rss) - int(getattr(memory, "shared", 0)))
 
 
 def tightest(figures: list[Figure]) -> Figure:

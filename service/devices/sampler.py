@@ -5,6 +5,7 @@ notices what others do. A reading that fails is said once and the last figures s
 its own thread, which is abandoned when the service ends.
 """
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import trio
@@ -13,10 +14,13 @@ from structlog.typing import FilteringBoundLogger
 from service.ports import Clock, Devices
 from service.reactor import Post
 from statemachines.errors import DeviceError
-from statemachines.events import DeviceSample, DevicesSampled
+from statemachines.events import DevicesSampled
+from statemachines.units import RunnerId
 
 READ_END_S = 1
 """How long the end of the service waits for a read; it takes about a millisecond."""
+
+Pids = Callable[[], Mapping[RunnerId, int]]
 
 
 class Sampler:
@@ -43,30 +47,33 @@ class Sampler:
         """Read now. During a reading: read once more after it, because bytes may have moved behind its back."""
         self._bell.set()
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, pids: Pids, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Sample until cancelled; started once the first sample is posted.
+
+        Args:
+            pids: which runner processes live at the moment.
 
         Raises:
             DeviceError: the very first reading failed, so nothing could be planned.
         """
-        self._post(DevicesSampled(samples=await self._read()))
+        self._post(await self._read(pids()))
         task_status.started()
         while True:
             with trio.move_on_at(self._clock.deadline(self._clock.now_ns() + self._interval_ns)):
                 await self._bell.wait()
             self._bell = trio.Event()
-            await self._sample()
+            await self._sample(pids())
 
-    async def _sample(self) -> None:
+    async def _sample(self, pids: Mapping[RunnerId, int]) -> None:
         try:
-            samples = await self._read()
+            sampled = await self._read(pids)
         except DeviceError as error:
             self._complain(error)
             return
         self._is_failing = False
-        self._post(DevicesSampled(samples=samples))
+        self._post(sampled)
 
-    async def _read(self) -> tuple[DeviceSample, ...]:
+    async def _read(self, pids: Mapping[RunnerId, int]) -> DevicesSampled:
         """In a thread, which is left behind if it hangs; an ordinary read is seen to its end, or its files stay open.
 
         Raises:
@@ -74,9 +81,9 @@ class Sampler:
         """
         done, token = trio.Event(), trio.lowlevel.current_trio_token()
 
-        def read() -> tuple[DeviceSample, ...]:
+        def read() -> DevicesSampled:
             try:
-                return self._devices.sample()
+                return self._devices.sample(pids)
             finally:
                 with suppress(trio.RunFinishedError):
                     token.run_sync_soon(done.set)

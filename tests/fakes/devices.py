@@ -1,8 +1,10 @@
 """Devices whose figures a test sets, and which fail when it says so."""
 
+from collections.abc import Mapping
+
 from statemachines.errors import DeviceError
-from statemachines.events import DeviceSample
-from statemachines.units import GIB, HOST
+from statemachines.events import DeviceSample, DevicesSampled, Resident
+from statemachines.units import GIB, HOST, RunnerId
 
 
 class FixedDevices:
@@ -14,8 +16,9 @@ class FixedDevices:
         self.fault: str | None = None
         self.readings = 0
 
-    def sample(self) -> tuple[DeviceSample, ...]:
+    def sample(self, pids: Mapping[RunnerId, int]) -> DevicesSampled:
         self.readings += 1
         if self.fault is not None:
             raise DeviceError(self.fault)
-        return (DeviceSample(HOST, self.total_bytes, self.free_bytes, "fake"),)
+        host = DeviceSample(HOST, self.total_bytes, self.free_bytes, "fake")
+        return DevicesSampled(samples=(host,), resident=tuple(Resident(runner, 0) for runner in pids))

@@ -1,8 +1,10 @@
 """Host memory: captured texts in, figures out."""
 
+import os
 import sys
 from pathlib import Path, PurePosixPath
 
+import psutil
 import pytest
 
 from service.devices.host import (
@@ -19,7 +21,7 @@ from service.devices.host import (
 )
 from statemachines.errors import DeviceError
 from statemachines.events import DeviceSample
-from statemachines.units import GIB, HOST, KIB, MIB
+from statemachines.units import GIB, HOST, KIB, MIB, RunnerId
 
 MEMINFO = """\
 MemTotal:       24684084 kB
@@ -121,7 +123,7 @@ class Machine:
         self.write(folder / "memory.stat", STAT_V2)
 
     def sample(self) -> DeviceSample:
-        (sample,) = HostMemory(self.proc, self.cgroups).sample()
+        (sample,) = HostMemory(self.proc, self.cgroups).sample({}).samples
         return sample
 
 
@@ -177,13 +179,22 @@ def test_a_cgroup_that_says_nonsense_limits_nothing(machine: Machine) -> None:
 @on_linux
 def test_a_machine_that_does_not_tell_is_a_device_error_without_a_path(tmp_path: Path) -> None:
     with pytest.raises(DeviceError) as caught:
-        HostMemory(tmp_path / "nowhere", tmp_path).sample()
+        HostMemory(tmp_path / "nowhere", tmp_path).sample({})
 
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_this_machine_tells(tmp_path: Path) -> None:
-    (sample,) = HostMemory().sample()
+def test_what_a_process_has_for_itself_is_less_than_all_of_it_and_nothing_when_it_is_gone() -> None:
+    sampled = HostMemory().sample({RunnerId(3): os.getpid(), RunnerId(4): 2**22 + 1})
+
+    whole = psutil.Process().memory_info().rss
+    assert [found.runner for found in sampled.resident] == [3, 4]
+    assert 0 < sampled.resident[0].own_bytes < whole
+    assert sampled.resident[1].own_bytes == 0
+
+
+def test_this_machine_tells() -> None:
+    (sample,) = HostMemory().sample({}).samples
 
     assert 0 < sample.free_bytes <= sample.total_bytes
 

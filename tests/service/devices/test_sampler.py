@@ -4,7 +4,7 @@ import io
 import json
 import math
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -14,7 +14,8 @@ import trio.testing
 from service.devices.sampler import Sampler
 from service.logs import make_log
 from statemachines.errors import DeviceError
-from statemachines.events import AnyEvent, DeviceSample, DevicesSampled
+from statemachines.events import AnyEvent, DevicesSampled
+from statemachines.units import RunnerId
 from tests.fakes.clock import HandClock
 from tests.fakes.devices import FixedDevices
 
@@ -33,7 +34,7 @@ class Bench:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         async with trio.open_nursery() as nursery:
-            await nursery.start(self.sampler.run)
+            await nursery.start(self.sampler.run, dict)
             yield
             nursery.cancel_scope.cancel()
 
@@ -84,7 +85,7 @@ async def test_between_two_readings_it_waits_for_the_interval() -> None:
     sampler = Sampler(FixedDevices(), post=lambda _event: None, clock=clock, interval_ns=50, log=log)
 
     async with trio.open_nursery() as nursery:
-        await nursery.start(sampler.run)
+        await nursery.start(sampler.run, dict)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
 
@@ -124,7 +125,7 @@ async def test_a_first_reading_that_fails_ends_the_start() -> None:
     bench.devices.fault = "nothing to read"
 
     with pytest.raises(DeviceError, match="nothing to read"):
-        await bench.sampler.run()
+        await bench.sampler.run(dict)
 
 
 class Hanging(FixedDevices):
@@ -136,10 +137,10 @@ class Hanging(FixedDevices):
         self.inside = 0
         self.inside_max = 0
 
-    def sample(self) -> tuple[DeviceSample, ...]:
+    def sample(self, pids: Mapping[RunnerId, int]) -> DevicesSampled:
         self.inside += 1
         self.inside_max = max(self.inside_max, self.inside)
-        samples = super().sample()
+        samples = super().sample(pids)
         if self.readings == 2:
             self.let_go.wait()
         self.inside -= 1
