@@ -13,7 +13,7 @@ from pathlib import Path
 from runner.facts.header import Tensor
 
 X86_TYPES = frozenset({"Q4_0", "Q4_K", "Q2_K", "IQ4_NL", "MXFP4"})
-"""With AVX2; Q2_K needs AVX-512. Measured on the pinned engine, type by type (docs/decisions/0009-host-memory-formula.md)."""
+"""With AVX2; Q2_K needs AVX-512. Measured on the pinned engine (docs/decisions/0009-host-memory-formula.md)."""
 AMX_TYPES = frozenset({"Q4_0", "Q4_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS"})
 """Further ones on processors with matrix tiles."""
 OTHER_TYPES = frozenset({"Q1_0", "Q2_K", "Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL", "MXFP4"})
