@@ -85,8 +85,8 @@ def test_curl_example_answers(demo: Demo, port: str) -> None:
 def test_openai_example_answers(demo: Demo, port: str) -> None:
     installed = demo.newcomer.run(block("openai"))
     assert installed.returncode == 0, installed.stdout + installed.stderr
-    (demo.newcomer.checkout / "example.py").write_text(block("python").replace(PORT, port))
-    result = demo.newcomer.run(".venv/bin/python example.py")
+    (demo.newcomer.folder / "example.py").write_text(block("python").replace(PORT, port))
+    result = demo.newcomer.run(".venv/bin/python ../example.py")
     assert result.stdout == ANSWER + "\n", result.stderr
 
 
