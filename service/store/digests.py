@@ -84,7 +84,9 @@ class Digests:
             await self._bell.wait()
             self._bell = trio.Event()
             while self._wanted:
-                await self._find_out(*self._wanted.popitem())
+                identity, path = self._wanted.popitem()
+                if identity not in self._known:  # Each look at the folder wishes for what is being found out as well.
+                    await self._find_out(identity, path)
 
     async def _find_out(self, identity: FileIdentity, path: str) -> None:
         """One digest. A file that changes meanwhile will be wanted again under its new identity."""

@@ -67,14 +67,15 @@ class ModelFolder:
     def look(self) -> list[FoundModel] | None:
         """The models that are there now, in the order of their files' names; None when the folder cannot be read.
 
-        Of two files that spell one name, the one that had it at the last look keeps it, else the first by name.
+        Of two files that spell one name, the one that had it at the last look keeps it, else a whole file goes before
+        a split one, else the first by name.
         """
         files = self._files()
         if files is None:
             return None
         skipped: dict[str, str] = {}
         found: dict[NameKey, FoundModel] = {}
-        for file_name in sorted(files, key=lambda name: (name not in self._listed, name)):
+        for file_name in sorted(files, key=self._precedence):
             try:
                 model = _model(os.path.join(self._folder, file_name))
                 if model.name.key in found:
@@ -89,6 +90,9 @@ class ModelFolder:
         self._warn(skipped)
         self._listed = {os.path.basename(model.paths[0]): None for model in found.values()}
         return sorted(found.values(), key=lambda model: model.paths)
+
+    def _precedence(self, file_name: str) -> tuple[bool, bool, str]:
+        return file_name not in self._listed, split_part(_stem(file_name)) is not None, file_name
 
     def _files(self) -> list[str] | None:
         """Names of the model files in the folder; later parts and projectors belong to other files."""
@@ -113,7 +117,7 @@ def _model(path: str) -> FoundModel:
     Raises:
         SkippedFile: it is none.
     """
-    name = parse_name(_stem(os.path.basename(path)))
+    name = parse_name(_name_of(_stem(os.path.basename(path))))
     if name is None:
         raise SkippedFile("its name is no valid model name; rename it")
     paths = tuple(_paths(path))
@@ -143,6 +147,12 @@ def split_part(stem: str) -> Part | None:
     """Which part of how many a stem names, or None for a whole file."""
     match = _PART.fullmatch(stem)
     return Part(match["base"], int(match["no"]), int(match["count"])) if match else None
+
+
+def _name_of(stem: str) -> str:
+    """The name that a stem spells: that of a split model is what all its parts have in common."""
+    part = split_part(stem)
+    return stem if part is None else part.base
 
 
 def _belongs_to_another(stem: str) -> bool:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from service.store import digests
 from service.store.background import in_background
 from service.store.digests import CACHE_FILE, FileChanged, digest_of
 from service.store.identity import identity_of
+from statemachines.facts import FileIdentity
 from tests.service.store.shelf import Shelf
 from tests.service.store.test_models import until_digests_are_known
 
@@ -41,6 +43,33 @@ def test_a_file_that_is_another_one_or_becomes_it_has_no_digest(tmp_path: Path) 
         digest_of(str(path), identity, wanted)
 
 
+async def test_files_that_are_looked_at_while_one_is_read_are_read_once(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    both_read = trio.Event()
+
+    async def at_once(work: Callable[[Callable[[], bool]], str]) -> str:
+        assert len(shelf.names) == 2  # A request comes meanwhile, and wishes for the same.
+        return work(wanted)
+
+    def read(path: str, _identity: FileIdentity, _is_unwanted: object) -> str:
+        reads.append(Path(path).name)
+        if len({*reads}) == 2:
+            both_read.set()
+        return path
+
+    shelf.put("a.gguf")
+    shelf.put("b.gguf")
+    monkeypatch.setattr(digests, "in_background", at_once)
+    monkeypatch.setattr(digests, "digest_of", read)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shelf.store.run)
+        await both_read.wait()
+        nursery.cancel_scope.cancel()
+    assert sorted(reads) == ["a.gguf", "b.gguf"]
+
+
 def test_an_unwanted_digest_is_given_up(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x")
@@ -53,7 +82,7 @@ async def test_a_split_model_has_the_digest_of_its_parts_digests(shelf: Shelf) -
         shelf.put(f"m-{no:05}-of-00002.gguf", content)
     await until_digests_are_known(shelf)
     lines = "\n".join(hashlib.sha256(content.encode()).hexdigest() for content in contents)
-    assert shelf.find("m-00001-of-00002").digest == hashlib.sha256(lines.encode()).hexdigest()
+    assert shelf.find("m").digest == hashlib.sha256(lines.encode()).hexdigest()
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"version": 1}', '{"version": 1, "rows": [[[1, 2, 3], "x"]]}'])

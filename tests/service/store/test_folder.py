@@ -104,12 +104,20 @@ def test_two_names_over_one_file_share_a_load_key(shelf: Shelf) -> None:
 def test_a_split_model_is_its_first_part_with_all_parts(shelf: Shelf) -> None:
     for no, content in ((2, "22"), (1, "1"), (3, "333")):
         shelf.put(f"big-{no:05}-of-00003.gguf", content, modified_s=no)
-    model = shelf.find("big-00001-of-00003")
+    model = shelf.find("big")
     assert [Path(path).name for path in model.paths] == [f"big-{no:05}-of-00003.gguf" for no in (1, 2, 3)]
     assert model.size_bytes == 6
     assert model.identity.size_bytes == 1
     assert model.modified_ns == 3 * 10**9
-    assert shelf.names == [model.name]
+    assert shelf.names == [model.name] == ["big:latest"]
+
+
+def test_a_whole_file_keeps_its_name_before_a_split_one(shelf: Shelf) -> None:
+    for name in ("big-00001-of-00001.gguf", "big.gguf", "new:8b-00001-of-00001.gguf"):
+        shelf.put(name, name)
+    assert shelf.names == ["big:latest", "new:8b"]
+    assert Path(shelf.find("big").paths[0]).name == "big.gguf"
+    assert shelf.warnings() == [("big-00001-of-00001.gguf", "its name is that of big.gguf")]
 
 
 def test_a_split_model_with_a_part_missing_is_skipped(shelf: Shelf) -> None:
