@@ -24,6 +24,8 @@ SLIDING_PERIODS = {"cohere2": 4, "gemma2": 2, "gemma3": 6, "gemma3n": 5, "gpt-os
 
 DEFAULT_TOKEN_SHIFTS = 2
 """Of RWKV models that do not state it."""
+DEFAULT_KDA_TAPS = 4
+"""Of the convolutions of delta attention, in models that do not state it."""
 
 
 ATTENDING = frozenset({"attn_q", "attn_k", "attn_qkv"})
@@ -120,6 +122,8 @@ def _layer(
     names = {match[2] for tensor in block if (match := BLOCK.match(tensor.name))}
     if names & ATTENDING and not widths.query_heads[index]:
         raise bad_file("a layer in it attends without heads")
+    if _is_recurrent(names) and not _state_elements(keys, names):
+        raise bad_file("a recurrent layer in it does not state the size of what it keeps")
     per_token = widths.heads[index] * (widths.sliding if window_tokens else widths.full) + widths.extra
     state = _state_elements(keys, names)
     kind = LayerKind.SLIDING if window_tokens else LayerKind.FULL  # (3) (4)
@@ -181,6 +185,8 @@ def _state_elements(keys: Keys, names: set[str]) -> int:
     """Elements that one sequence's state takes in a layer with these tensors; 0 for attention layers."""
     embedding = keys.count("embedding_length")
     if any(name.startswith("ssm_") for name in names):
+        if keys.has("kda.head_dim"):
+            return _delta_attention_elements(keys)
         inner, state = keys.count("ssm.inner_size"), keys.count("ssm.state_size")
         taps = max(0, keys.count("ssm.conv_kernel") - 1)
         return taps * (inner + 2 * keys.count("ssm.group_count") * state) + state * inner
@@ -189,6 +195,17 @@ def _state_elements(keys: Keys, names: set[str]) -> int:
     if any(name.startswith("time_mix") for name in names):
         return embedding * (keys.count("token_shift_count", DEFAULT_TOKEN_SHIFTS) + keys.count("wkv.head_size"))
     return 0
+
+
+def _is_recurrent(names: set[str]) -> bool:
+    return any(name.startswith(("ssm_", "shortconv", "time_mix")) for name in names)
+
+
+def _delta_attention_elements(keys: Keys) -> int:
+    """Kimi's delta attention: a square for each head, and convolutions of queries, keys and values."""
+    heads, length = keys.count("attention.head_count"), keys.count("kda.head_dim")
+    taps = (keys.count("ssm.conv_kernel") or DEFAULT_KDA_TAPS) - 1
+    return 3 * taps * heads * length + heads * length * length
 
 
 def _query_length(keys: Keys) -> int:

@@ -139,6 +139,23 @@ def test_short_convolutions_and_time_mixing_hold_their_states(tmp_path: Path) ->
     assert layers_of(tmp_path, mixing)[0].state_elements == 32 * (2 + 64)
 
 
+def test_delta_attention_holds_a_square_for_each_head(tmp_path: Path) -> None:
+    keys = number("llama.kda.head_dim", 8), numbers("llama.attention.head_count_kv", [0, 1])
+    tensors = ("blk.0.ssm_conv1d_q.weight", "blk.1.attn_k_b.weight")
+    found = layers_of(tmp_path, model(*keys, tensors=tensors, layers=2))
+    assert [layer.kind for layer in found] == [RECURRENT, FULL]
+    assert found[0].state_elements == 3 * 3 * 4 * 8 + 4 * 8 * 8
+    assert (found[0].kv_elements_per_token, found[1].kv_elements_per_token) == (0, 16)
+    taps = layers_of(tmp_path, model(*keys, number("llama.ssm.conv_kernel", 2), tensors=tensors, layers=2))
+    assert taps[0].state_elements == 3 * 1 * 4 * 8 + 4 * 8 * 8
+
+
+@pytest.mark.parametrize("tensor", ["blk.0.ssm_in.weight", "blk.0.shortconv.conv.weight"])
+def test_a_recurrent_layer_of_unknown_size_is_refused(tensor: str, tmp_path: Path) -> None:
+    with refused("recurrent layer in it does not state"):
+        read(tmp_path, model(tensors=(tensor,)))
+
+
 def test_encoder_and_decoder_blocks_of_one_number_are_one_layer(tmp_path: Path) -> None:
     file = model(
         number("t5.decoder_block_count", 3),
