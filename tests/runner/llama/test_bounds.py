@@ -1,5 +1,6 @@
 import resource
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -39,7 +40,22 @@ def test_limits_are_gone_afterwards() -> None:
     with pytest.raises(OutOfBounds):
         run_bounded(spin, cpu_s=0.02, memory_bytes=64 * MIB)
     assert (resource.getrlimit(resource.RLIMIT_DATA), signal.getsignal(signal.SIGPROF)) == before
-    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+    assert signal.getitimer(signal.ITIMER_PROF) == signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+
+
+ENDLESS_IN_C = """
+from runner.llama import bounds
+bounds.CPU_S_BEYOND = 0.1
+one, other = [1.5], [1.5]
+for _ in range(60):
+    one, other = [one, one], [other, other]
+bounds.run_bounded(lambda: one == other, cpu_s=0.1, memory_bytes=1 << 30)
+"""
+
+
+def test_an_operation_in_c_that_hears_no_exception_ends_the_process() -> None:
+    ended = subprocess.run([sys.executable, "-c", ENDLESS_IN_C], check=False, timeout=60)
+    assert ended.returncode == -signal.SIGVTALRM
 
 
 def test_other_errors_pass_through() -> None:
