@@ -6,6 +6,8 @@ import resource
 import signal
 import sys
 
+from statemachines.units import MIB
+
 OOM_SCORE_ADJ = 1000
 """The highest: adds the whole memory to the score, so that the kernel gives up a runner before anything else on the
 machine, and the largest runner first. A runner is the one process here that can be replaced without loss."""
@@ -14,9 +16,15 @@ CORE_BYTES_MAX = 1 if sys.platform == "linux" else 0
 """No core dumps: one would write tens of gigabytes of weights. Linux hands a dump to a collector (systemd-coredump,
 apport) even at 0; 1 is its own mark for never, and less than the smallest dump file."""
 
+STACK_BYTES = 112 * MIB
+"""The engine's tokenizers of many models recurse once for each character of an unbroken run (llama.cpp issue 27783):
+26,000 letters overflowed the usual 8 MiB and killed the runner. The system keeps 128 MiB free below a main thread's
+stack, and only what is touched takes memory."""
+
 
 def harden() -> None:
     """Be the first to go when memory runs out, leave no core dump, outlive a terminal's Ctrl-C, name a crash."""
+    _raise_stack_limit()
     _volunteer_for_the_oom_killer()
     with contextlib.suppress(ValueError, OSError):  # A hard limit below ours is as good.
         resource.setrlimit(resource.RLIMIT_CORE, (CORE_BYTES_MAX, CORE_BYTES_MAX))
@@ -31,6 +39,15 @@ def limit_memory(memory_bytes: int) -> None:
         OSError, ValueError: the system has no such limit; the task must then be bounded by itself.
     """
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+def _raise_stack_limit() -> None:
+    """Of this thread, the main one; the system reads the limit when the stack grows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    wanted = STACK_BYTES if hard == resource.RLIM_INFINITY else min(STACK_BYTES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
 
 
 def _volunteer_for_the_oom_killer() -> None:

@@ -97,6 +97,7 @@ def show_situation(_argument: str) -> str:
             "leads_its_session": os.getsid(0) == os.getpid(),
             "ignores_sigint": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
             "core_bytes_max": resource.getrlimit(resource.RLIMIT_CORE),
+            "stack_bytes_max": resource.getrlimit(resource.RLIMIT_STACK)[0],
             "memory_bytes_max": resource.getrlimit(resource.RLIMIT_AS)[0],
             "stdin_at_end": os.read(0, 1) == b"",
             "modules": sorted(sys.modules),

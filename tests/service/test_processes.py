@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from statemachines.wire.version import VERSION
 from tests.fakes.runner_talk import Talk, obedient_processes, talk_to
 
 CHECKOUT = Path(__file__).parents[2]
+STACK_BYTES = 112 * MIB
+"""As `runner.hardening` has it; tests of the service do not import the runner."""
 
 
 async def test_the_product_s_own_command_greets_and_obeys_shutdown() -> None:
@@ -57,6 +60,7 @@ async def test_a_runner_starts_apart_from_the_service_and_harmless() -> None:
     assert not {"numpy", "llama_cpp", "trio", "service"} & set(modules)
     assert situation.pop("core_bytes_max") in ([0, 0], [1, 1])
     assert situation.pop("memory_bytes_max") == -1
+    assert situation.pop("stack_bytes_max") in (STACK_BYTES, resource.RLIM_INFINITY)
     assert situation.pop("oom_score_adj") == ("1000" if sys.platform == "linux" else "")
     assert situation == {
         "folder": "/",
