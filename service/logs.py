@@ -7,8 +7,10 @@ standard error there is nobody to tell, and requests still want answers.
 """
 
 import logging
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 import msgspec
@@ -25,14 +27,23 @@ class DeafWriter:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except (OSError, ValueError):
-            return len(text)
+        with self._deaf():
+            self._stream.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        try:
+        with self._deaf():
             self._stream.flush()
+
+    @contextmanager
+    def _deaf(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            # The reader is gone for good. What the stream still holds would fail again when the process ends, and
+            # Python would make exit status 120 of it.
+            with open(os.devnull, "wb") as nothing:
+                os.dup2(nothing.fileno(), self._stream.fileno())
         except (OSError, ValueError):
             return
 

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,13 @@ def test_libraries_speak_through_our_log_and_nowhere_else(capsys: pytest.Capture
     assert row["event"] == "task x failed: ConnectionError('gone')"
     assert capsys.readouterr().err == ""
     logging.getLogger("roundhouse.test").handlers.clear()
+
+
+def test_a_reader_that_left_costs_neither_a_line_nor_the_exit_status() -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        log = make_log(log_format="json", level="info", stream=stream)
+        os.close(reader)
+        log.info("nobody hears this")
+        log.info("nor this")
+    # Closing flushed what was held; it would have raised.
