@@ -12,6 +12,10 @@ from service.http.errors import ApiError
 
 T = TypeVar("T")
 
+TURNS_MAX = 1 << 16
+"""Messages, or parts of messages, in one request: each costs far more here and in the runner than its few bytes on
+the wire."""
+
 
 def parse_object(raw: bytes, *, empty_text: str = "missing request body") -> dict[str, Any]:
     """The fields of a JSON object by lower-cased name; those that are ``null`` are left out.
@@ -50,11 +54,21 @@ def typed(fields: dict[str, Any], kind: type[T]) -> T:
 
 
 def folded_messages(fields: dict[str, Any]) -> dict[str, Any]:
-    """``fields`` with the names inside its ``messages`` folded too; a ``null`` turn is an empty one."""
+    """``fields`` with the names inside its ``messages`` folded too; a ``null`` turn is an empty one.
+
+    Raises:
+        ApiError: 400, there are too many.
+    """
     turns = fields.get("messages")
     if not isinstance(turns, list):
         return fields
+    check_turns(len(turns))
     return {**fields, "messages": [_folded_turn(turn) for turn in turns]}
+
+
+def check_turns(count: int) -> None:
+    if count > TURNS_MAX:
+        raise ApiError(400, f"messages may hold at most {TURNS_MAX} messages and parts; this request has {count}")
 
 
 def _folded_turn(turn: object) -> object:

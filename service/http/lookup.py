@@ -23,6 +23,21 @@ def find_model(front: Front, reference: str, *, absent_text: str) -> StoredModel
         raise _miss(error, absent_text) from None
 
 
+async def facts_now(front: Front, model: StoredModel, *, with_arrays: bool = False) -> tuple[StoredModel, ModelFacts]:
+    """What a model's file says of itself, with the model itself: a file replaced meanwhile is found again, once.
+
+    Raises:
+        RequestRefused: it cannot be read, or is gone.
+    """
+    try:
+        return model, await front.store.facts(model, with_arrays=with_arrays)
+    except RequestRefused as refused:
+        if refused.code is not RefusalCode.MODEL_REPLACED:
+            raise
+    fresh = front.store.find(model.name)
+    return fresh, await front.store.facts(fresh, with_arrays=with_arrays)
+
+
 def check_capability(facts: ModelFacts, reference: str, verb: str) -> None:
     """Refuse to ``verb`` (chat, generate) with a model that cannot complete text.
 

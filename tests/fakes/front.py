@@ -110,12 +110,17 @@ class Script:
 
 
 class FakeStore:
-    """Models by name, each with its facts (or an error to raise for them)."""
+    """Models by name, each with its facts (or an error to raise for them).
 
-    def __init__(self, models: dict[StoredModel, ModelFacts | Exception]) -> None:
+    Attributes:
+        replacements: how many more readings find that the file has been replaced meanwhile.
+    """
+
+    def __init__(self, models: dict[StoredModel, ModelFacts | Exception], *, replacements: int = 0) -> None:
         self._facts = {stored.name: found for stored, found in models.items()}
         self._models = tuple(models)
         self.with_arrays_asked = False
+        self.replacements = replacements
 
     def models(self) -> Sequence[StoredModel]:
         return self._models
@@ -132,6 +137,9 @@ class FakeStore:
     async def facts(self, model: StoredModel, *, with_arrays: bool = False) -> ModelFacts:
         await trio.lowlevel.checkpoint()
         self.with_arrays_asked = with_arrays
+        if self.replacements:
+            self.replacements -= 1
+            raise RequestRefused(Refusal(RefusalCode.MODEL_REPLACED, "its file was replaced; ask again"))
         found = self._facts[model.name]
         if isinstance(found, Exception):
             raise found

@@ -8,7 +8,7 @@ from service.front import StoredModel
 from service.http.durations import keep_alive_ns
 from service.http.errors import ApiError, not_served
 from service.http.exchange import Exchange
-from service.http.lookup import check_capability
+from service.http.lookup import check_capability, facts_now
 from service.http.options import Options
 from service.http.thinking import Think, check_think, read_think
 from statemachines.units import LeaseId
@@ -64,15 +64,16 @@ def check_top_logprobs(count: int) -> None:
         raise ApiError(400, f"top_logprobs must be between 0 and {TOP_LOGPROBS_MAX}")
 
 
-async def check_model(exchange: Exchange, asked: Asked, model: StoredModel, verb: str) -> None:
-    """Check what can only be known from the model's file.
+async def check_model(exchange: Exchange, asked: Asked, model: StoredModel, verb: str) -> StoredModel:
+    """Check what can only be known from the model's file; the model as it is now.
 
     Raises:
         ApiError: 400 or 501.
     """
-    facts = await exchange.front.store.facts(model)
+    model, facts = await facts_now(exchange.front, model)
     check_capability(facts, asked.name, verb)
     check_think(asked.think, facts, asked.name)
+    return model
 
 
 def refuse_unserved(body: SharedBody) -> None:

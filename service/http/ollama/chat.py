@@ -54,7 +54,7 @@ async def chat(exchange: Exchange) -> Response:
     refuse_unserved(body)
     refuse_fields(body, ("tools",))
     turns = [_turn(turn) for turn in body.messages]
-    await check_model(exchange, asked, model, "chat")
+    model = await check_model(exchange, asked, model, "chat")
     options = read_options(body.options)
     wish = Wish(model, options.num_ctx, asked.keep_alive_ns)
     if not turns:

@@ -60,7 +60,7 @@ async def generate(exchange: Exchange) -> Response:
     _check_raw(body)  # (4)
     refuse_unserved(body)  # (5)
     refuse_fields(body, ("suffix", "template", "images"))
-    await check_model(exchange, asked, model, "generate")  # (6)
+    model = await check_model(exchange, asked, model, "generate")  # (6)
     options = read_options(body.options)
     wish = Wish(model, options.num_ctx, asked.keep_alive_ns)
     if not body.prompt:  # (7)

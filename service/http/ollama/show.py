@@ -10,7 +10,7 @@ from service.front import StoredModel
 from service.http.bodies import parse_object, typed
 from service.http.errors import ApiError
 from service.http.exchange import Exchange
-from service.http.lookup import MODEL_REQUIRED_TEXT, find_model
+from service.http.lookup import MODEL_REQUIRED_TEXT, facts_now, find_model
 from service.http.names import short_name
 from service.http.ollama.details import details
 from service.http.replies import json_reply
@@ -36,8 +36,8 @@ async def show(exchange: Exchange) -> Response:
     """The details of one model."""
     body = typed(parse_object(await exchange.body()), ShowBody)
     reference = body.model or body.name
-    model = find_shown(exchange, reference)
-    facts = await exchange.front.store.facts(model, with_arrays=body.verbose)
+    found = find_shown(exchange, reference)
+    model, facts = await facts_now(exchange.front, found, with_arrays=body.verbose)
     reply = _reply(model, facts, body)
     if exchange.header("User-Agent").startswith(_COPILOT):
         reply["model_info"]["general.basename"] = reference

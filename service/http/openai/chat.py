@@ -5,7 +5,7 @@ from quart import Response
 from service.http.answering import Wish, begin, collect, written
 from service.http.bodies import folded_messages, parse_object
 from service.http.exchange import Exchange
-from service.http.lookup import check_capability
+from service.http.lookup import check_capability, facts_now
 from service.http.ollama.asking import make_generate
 from service.http.ollama.chat import find_chat_model
 from service.http.openai.asking import (
@@ -36,7 +36,7 @@ async def chat_completions(exchange: Exchange) -> Response:
     turns, think = read_turns(body.messages), read_thinking(body)  # (1)
     model = find_chat_model(exchange, body.model)  # (2)
     refuse_unserved(body)  # (3)
-    facts = await exchange.front.store.facts(model)
+    model, facts = await facts_now(exchange.front, model)
     check_capability(facts, body.model, "chat")  # (4)
     check_think(think, facts, body.model, field="reasoning_effort")
     orders = make_generate(checked_options(read_options(body)), ChatPrompt(tuple(turns)))

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from service.http.bodies import typed
+from service.http.bodies import check_turns, typed
 from service.http.errors import ApiError, not_served
 from statemachines.wire.messages import ChatMessage
 
@@ -32,7 +32,9 @@ def read_turns(raw: list[Any]) -> list[ChatMessage]:
     """
     if not raw:
         raise ApiError(400, "[] is too short - 'messages'")
-    return [message for turn in raw for message in _messages(typed(turn, OpenAITurn))]
+    turns = [typed(turn, OpenAITurn) for turn in raw]
+    check_turns(sum(len(turn.content) if isinstance(turn.content, list) else 1 for turn in turns))
+    return [message for turn in turns for message in _messages(turn)]
 
 
 def _messages(turn: OpenAITurn) -> list[ChatMessage]:

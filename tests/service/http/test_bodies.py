@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from service.http.bodies import TURNS_MAX
 from tests.service.http.calling import Caller
 
 JSON_ROUTES = ["/api/generate", "/api/chat", "/api/show"]
@@ -146,3 +147,16 @@ async def test_the_content_type_of_a_request_is_ignored(call: Caller) -> None:
         "/api/generate", {"model": "demo", "prompt": "hi"}, Content_Type="application/x-www-form-urlencoded"
     )
     assert reply.status == 200
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions"])
+async def test_more_messages_than_anyone_means_are_refused_before_they_cost_anything(call: Caller, path: str) -> None:
+    turns = b"{}," * TURNS_MAX + b"{}"
+    reply = await call.post(path, b'{"model":"demo","messages":[' + turns + b"]}")
+    assert (reply.status, f"at most {TURNS_MAX}".encode() in reply.body) == (400, True)
+
+
+async def test_parts_of_messages_count_like_messages(call: Caller) -> None:
+    half = {"role": "user", "content": [{"type": "text", "text": ""}] * (TURNS_MAX // 2 + 1)}
+    reply = await call.post("/v1/chat/completions", {"model": "demo", "messages": [half, half]})
+    assert (reply.status, f"at most {TURNS_MAX}".encode() in reply.body) == (400, True)
