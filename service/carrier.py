@@ -1,5 +1,7 @@
 """Carries the HTTP application until the service ends, and lets no client hold up that end."""
 
+from collections.abc import Callable
+
 import trio
 from hypercorn.trio import serve as serve_app
 from quart import Quart
@@ -15,13 +17,17 @@ from statemachines.units import NS_PER_S
 class Carrier:
     """The HTTP server as a task of ours.
 
+    Args:
+        new_label: a request id for an answer that never reaches the application.
+
     Attributes:
         closed: every connection has ended by itself.
     """
 
-    def __init__(self, settings: Settings, log: FilteringBoundLogger) -> None:
+    def __init__(self, settings: Settings, log: FilteringBoundLogger, *, new_label: Callable[[], str]) -> None:
         self._settings = settings
         self._log = log
+        self._new_label = new_label
         self.closed = trio.Event()
 
     async def run(
@@ -38,15 +44,21 @@ class Carrier:
         Args:
             fd: of the listening socket, which is taken over.
         """
-        config = hypercorn_config(self._settings)
+        config = hypercorn_config(self._settings, self._label_of_the_parser)
         config.bind = [f"fd://{fd}"]
         config.errorlog = foreign_logger("hypercorn.error", self._log)
+        foreign_logger("trio.serve_listeners", self._log)  # says it when no more connections can be accepted
         config.graceful_timeout = self._settings.limits.shutdown_drain_ns / NS_PER_S
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._cut_at_end, port)
             await serve_app(app, config, shutdown_trigger=closing.wait, task_status=task_status)
             self.closed.set()
             nursery.cancel_scope.cancel()
+
+    def _label_of_the_parser(self) -> str:
+        label = self._new_label()
+        self._log.debug("answered by the HTTP parser", request=label)
+        return label
 
     async def _cut_at_end(self, port: int) -> None:
         """A client that reads nothing holds the server in a send that cannot be cancelled: end its connection."""

@@ -100,7 +100,7 @@ class Service:
         self._orders = 0
         self._draining = trio.Event()
         self._finished = trio.Event()
-        self._http = Carrier(settings, log)
+        self._http = Carrier(settings, log, new_label=self._new_label)
 
     def _open_store(self) -> ModelStore:
         settings, post = self._settings, self._reactor.post
@@ -114,6 +114,9 @@ class Service:
         )
         store.open()
         return store
+
+    def _new_label(self) -> str:
+        return self.desk.request_label(self.desk.next_request())
 
     def _is_key_in_use(self, key: LoadKey) -> bool:
         """Asked by the store, which is there before the desk."""

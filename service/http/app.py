@@ -18,7 +18,7 @@ from service.front import Front
 from service.http import guard
 from service.http.admission import Admission
 from service.http.cors import Origins
-from service.http.exchange import App, Exchange, Now, StackedRequest
+from service.http.exchange import App, Exchange, Now, StackedRequest, is_answered_here
 from service.http.failures import answer_to
 from service.http.replies import BARE_TEXT, reply
 from service.http.routes import ROUTES, WITH_HEAD, Handler
@@ -32,15 +32,27 @@ BODY_S = 60
 
 
 class ServerConfig(Config):
-    """Hypercorn's settings, with our name on every answer, also on those that the HTTP parser gives."""
+    """Hypercorn's settings, with our name and an id on every answer, also on those that the HTTP parser gives.
+
+    Args:
+        new_label: an id for such an answer; the application has its own.
+    """
+
+    def __init__(self, new_label: Callable[[], str]) -> None:
+        super().__init__()
+        self._new_label = new_label
 
     def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
-        return [*super().response_headers(protocol), (b"server", SERVER.encode())]
+        """What every answer carries."""
+        headers = [*super().response_headers(protocol), (b"server", SERVER.encode())]
+        if not is_answered_here.get():
+            headers.append((b"x-request-id", self._new_label().encode()))
+        return headers
 
 
-def hypercorn_config(settings: Settings) -> Config:
+def hypercorn_config(settings: Settings, new_label: Callable[[], str]) -> Config:
     """How hypercorn should carry the app; the caller binds it."""
-    config = ServerConfig()
+    config = ServerConfig(new_label)
     config.include_server_header = False  # its own
     config.accesslog = None
     config.errorlog = None

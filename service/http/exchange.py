@@ -7,6 +7,7 @@ what the exit stack is for: the connection owns it, and closes it last.
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -26,6 +27,9 @@ from statemachines.units import RequestId
 
 Now = Callable[[], int]
 """Reads a clock [ns]."""
+
+is_answered_here: ContextVar[bool] = ContextVar("is_answered_here", default=False)
+"""Whether the application gives the answer that is being sent, and not the HTTP parser below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,14 @@ class Connection(TrioASGIHTTPConnection):
         # A target without a path ("GET ?a HTTP/1.1") is legal for the parser below and not for the framework above.
         super().__init__(app, {**scope, "path": scope["path"] or "/"})
         self._is_answered = False
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Answer one request."""
+        before = is_answered_here.set(True)
+        try:
+            await super().__call__(receive, send)
+        finally:
+            is_answered_here.reset(before)
 
     async def handle_messages(  # type: ignore[override]  # the parent does the same to its own parent
         self, nursery: trio.Nursery, request: QuartRequest, receive: ASGIReceiveCallable

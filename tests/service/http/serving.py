@@ -1,14 +1,15 @@
-"""The app on a real port, carried by hypercorn as the service has it carried."""
+"""The app on a real port, carried as the service has it carried."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import Any
 
+import msgspec
 import trio
-from hypercorn.trio import serve
 
-from service.http.app import create_app, hypercorn_config
+from service.carrier import Carrier
+from service.http.app import create_app
+from service.listener import bind
+from service.logs import make_log
 from tests.fakes.front import FakeFront
 
 HANG_S = 20
@@ -18,15 +19,16 @@ HANG_S = 20
 @asynccontextmanager
 async def served(front: FakeFront) -> AsyncIterator[str]:
     """Serve ``front`` on a free port of 127.0.0.1; the address as ``127.0.0.1:<port>``."""
-    config = hypercorn_config(front.settings)
-    config.bind = ["127.0.0.1:0"]
+    log = make_log(log_format="json", level="error")
+    carrier = Carrier(front.settings, log, new_label=lambda: front.request_label(front.next_request()))
+    listener = bind(msgspec.structs.replace(front.settings, port=0))
+    port = listener.getsockname()[1]
     stop = trio.Event()
-    app: Any = create_app(front)
     with trio.fail_after(HANG_S):
         async with trio.open_nursery() as nursery:
-            (address,) = await nursery.start(partial(serve, app, config, shutdown_trigger=stop.wait))
+            await nursery.start(carrier.run, create_app(front), listener.detach(), port, stop)
             try:
-                yield str(address).removeprefix("http://")
+                yield f"127.0.0.1:{port}"
             finally:
                 stop.set()
 

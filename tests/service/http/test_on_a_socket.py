@@ -1,5 +1,8 @@
 """The app behind its real server: what a test client cannot see."""
 
+import json
+import logging
+
 import pytest
 import trio
 
@@ -43,10 +46,17 @@ async def test_every_answer_has_our_name_once_and_an_id(front: FakeFront, reques
     assert headers[b"x-request-id"] == [b"fake-1"]
 
 
-async def test_an_answer_of_the_parser_has_our_name_too(front: FakeFront) -> None:
+@pytest.mark.parametrize(
+    ("request_bytes", "expected"),
+    [(b"NOT HTTP\r\n\r\n", 400), (get("/", "X: " + "x" * 100_000), 431)],
+    ids=["no HTTP", "a huge header"],
+)
+async def test_an_answer_of_the_parser_has_our_name_and_an_id_too(
+    front: FakeFront, request_bytes: bytes, expected: int
+) -> None:
     async with served(front) as address:
-        status, headers = head_of(await exchange(address, b"NOT HTTP\r\n\r\n"))
-    assert (status, headers[b"server"]) == (400, [SERVER.encode()])
+        status, headers = head_of(await exchange(address, request_bytes))
+    assert (status, headers[b"server"], headers[b"x-request-id"]) == (expected, [SERVER.encode()], [b"fake-1"])
 
 
 async def test_head_is_get_without_a_body(front: FakeFront) -> None:
@@ -154,10 +164,19 @@ async def test_a_websocket_handshake_is_refused(front: FakeFront) -> None:
     upgrade = ("Upgrade: websocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13")
     request = get("/api/chat", *upgrade).replace(b"Connection: close", b"Connection: Upgrade")
     async with served(front) as address:
-        assert head_of(await exchange(address, request))[0] == 403
-    assert front.requests == 0
+        status, headers = head_of(await exchange(address, request))
+    assert (status, headers[b"x-request-id"], headers[b"server"]) == (403, [b"fake-1"], [SERVER.encode()])
 
 
 async def test_debug_knows_who_really_asks(front: FakeFront) -> None:
     async with served(front) as address:
         assert head_of(await exchange(address, get("/debug/state")))[0] == 200
+
+
+async def test_what_the_listener_has_to_say_is_a_line_of_our_log(
+    front: FakeFront, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with served(front):
+        logging.getLogger("trio.serve_listeners").error("accept returned EMFILE")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["source"] == "trio.serve_listeners"
