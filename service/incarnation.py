@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 from service.config import Settings
 from service.front import StoredModel
 from service.hearing import Hearing
-from service.logs import say_native
+from service.logs import plain_tail, say_native
 from service.open_leases import OpenLeases
 from service.ports import Clock, Process, Processes
 from service.reactor import Post
@@ -132,7 +132,7 @@ class Incarnation:
         self._process = process
         self._link = link = RunnerLink(process.link, Task.SERVE)
         self.record.pid = process.pid
-        self.record.say("info", "runner started", phase="spawn")
+        self.record.say("info", "runner started", phase="spawn", fd=process.link.fd)
         link.send(wire.Hello(wire.PROTOCOL_VERSION, own_version(), os.getpid()))
         if self._must_die:
             self.kill()
@@ -199,4 +199,4 @@ class Incarnation:
         if self._must_end or self._must_die:
             self.record.say("info", "runner ended", **fields)
         else:
-            self.record.say("error", "runner ended by itself", **fields, stderr=end.stderr_tail)
+            self.record.say("error", "runner ended by itself", **fields, stderr=plain_tail(end.stderr_tail))

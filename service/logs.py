@@ -124,6 +124,11 @@ def parse_native(line: str) -> NativeLine:
         return NativeLine(line)
 
 
+def plain_tail(tail: str) -> str:
+    """The last lines of a runner as a person reads them: our own JSON lines without their braces."""
+    return "\n".join(parse_native(line).text for line in tail.splitlines())
+
+
 def say_native(say: Callable[..., None], line: str) -> None:
     """Native output at debug; what the engine calls a warning or an error at warning: the typed error comes later.
 

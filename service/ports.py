@@ -50,6 +50,10 @@ class Journal(Protocol):
 class ByteLink(Protocol):
     """A two-way byte stream to a runner."""
 
+    @property
+    def fd(self) -> int:
+        """Its descriptor in this process, for the log; -1 when it is closed."""
+
     async def send(self, data: bytes) -> None:
         """Write all of ``data``; a send that was cancelled leaves a link that is of no use any more.
 

@@ -14,6 +14,11 @@ class SocketLink:
     def __init__(self, sock: socket.socket) -> None:
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
 
+    @property
+    def fd(self) -> int:
+        """Its descriptor in this process, for the log; -1 when it is closed."""
+        return self._stream.socket.fileno()
+
     async def send(self, data: bytes) -> None:
         """Write all of ``data``.
 

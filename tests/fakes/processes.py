@@ -19,6 +19,9 @@ from statemachines.wire.exits import ExitStatus
 from statemachines.wire.link import Task, runner_link
 from statemachines.wire.messages import PROTOCOL_VERSION, Hello, ToRunner, ToService
 
+FAKE_FD = 1_000_000
+"""A descriptor that no process has."""
+
 
 class FakeLink:
     """Bytes in two queues.
@@ -37,6 +40,10 @@ class FakeLink:
         self.on_let_go: Callable[[], None] = lambda: None
         self._spoken = trio.Event()
         self.written = trio.Event()
+
+    @property
+    def fd(self) -> int:
+        return -1 if self.is_let_go else FAKE_FD
 
     async def send(self, data: bytes) -> None:
         await trio.lowlevel.checkpoint()

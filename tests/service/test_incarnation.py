@@ -20,7 +20,7 @@ from statemachines.units import LeaseId, LoadId, RunnerId
 from statemachines.wire import messages as wire
 from statemachines.wire.messages import Delta, EndReason, Generate, TextPrompt
 from tests.fakes.clock import TrioClock
-from tests.fakes.processes import FakeProcess, FakeProcesses
+from tests.fakes.processes import FAKE_FD, FakeProcess, FakeProcesses
 from tests.fakes.store import stored
 from tests.service.shell import LogLines, settings
 
@@ -409,7 +409,7 @@ async def test_b12_before_it_answers_its_status_reads_not_responding(autojump_cl
         process.exit()
 
     started, answered, loaded = (bench.log.rows(e)[0] for e in ("runner started", "runner answered", "model loaded"))
-    assert (started["status"], started["phase"]) == ("not responding", "spawn")
+    assert (started["status"], started["phase"], started["fd"]) == ("not responding", "spawn", FAKE_FD)
     assert (answered["status"], answered["phase"]) == ("loading model", "hello")
     assert (loaded["status"], loaded["phase"], loaded["devices"]) == ("ok", "load", {"host": "7 B"})
     assert all(row["pid"] == process.pid and row["elapsed_ms"] >= 0 for row in (started, answered, loaded))

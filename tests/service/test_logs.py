@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.logs import foreign_logger, make_log, say_native
+from service.logs import foreign_logger, make_log, plain_tail, say_native
 
 
 class Terminal(io.StringIO):
@@ -129,3 +129,9 @@ def test_a_reader_that_left_costs_neither_a_line_nor_the_exit_status() -> None:
         log.info("nobody hears this")
         log.info("nor this")
     # Closing flushed what was held; it would have raised.
+
+
+def test_a_runners_last_words_are_read_without_their_braces() -> None:
+    tail = '{"level": "error", "text": "ops.cpp:5422: fatal error"}\nFatal Python error: Aborted'
+    assert plain_tail(tail) == "ops.cpp:5422: fatal error\nFatal Python error: Aborted"
+    assert plain_tail("") == ""
