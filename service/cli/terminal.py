@@ -11,6 +11,7 @@ from collections.abc import Callable
 import trio
 
 from service.cli.descriptors import STDERR, STDIN, STDOUT, is_terminal
+from service.cli.exits import CommandFailed
 
 _CHUNK_BYTES = 1 << 16
 _COLUMNS = 80
@@ -38,9 +39,15 @@ class Output:
 
         Raises:
             BrokenPipeError: the reader is gone.
+            CommandFailed: it cannot be written, as on a full disk.
         """
         data = (printable(text) if self._is_terminal else text).encode("utf-8", "replace")
-        await trio.to_thread.run_sync(self._write_all, data, abandon_on_cancel=True)
+        try:
+            await trio.to_thread.run_sync(self._write_all, data, abandon_on_cancel=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise CommandFailed(f"the answer cannot be written: {error.strerror}") from error
 
     def _write_all(self, data: bytes) -> None:
         while data:

@@ -217,3 +217,20 @@ def test_the_body_is_json_with_every_character(server: FakeServer, tmp_path: Pat
     run(server, tmp_path, "m", text)
     assert prompts(server) == [[("user", text)]]
     assert json.dumps(prompts(server))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+def test_an_answer_that_cannot_be_written_is_one_sentence(server: FakeServer, tmp_path: Path) -> None:
+    server.reply("POST /api/chat", said("Fine."), finished())
+    command = [sys.executable, "-c", "from service.cli.main import main; main()", "run", "m", "hi"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment(tmp_path, ROUNDHOUSE_HOST=server.url),
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr.startswith("Error: the answer cannot be written")) == (1, True)
