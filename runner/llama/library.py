@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, Self
 
 from llama_cpp import llama_cpp as _functions
 
+from runner.llama.tokenizer import Word
+
 engine: Any = _functions
 # The package's own annotations describe pointers by types that exist only while checking; Any says so in one place.
 
@@ -21,6 +23,8 @@ CACHE_TYPES: dict[str, int] = {
 }
 """Cache element types by name. Quantised ones need flash attention, which is off (docs/decisions/0004)."""
 
+_SPECIAL = engine.LLAMA_TOKEN_ATTR_UNKNOWN | engine.LLAMA_TOKEN_ATTR_CONTROL | engine.LLAMA_TOKEN_ATTR_USER_DEFINED
+_STRIPS = engine.LLAMA_TOKEN_ATTR_LSTRIP | engine.LLAMA_TOKEN_ATTR_RSTRIP
 _PIECE_BYTES = 64
 _ALL_POSITIONS = -1
 _TOKENS_PER_BYTE_GUESS = 3
@@ -146,6 +150,10 @@ class Vocabulary:
         self.size = int(engine.llama_vocab_n_tokens(pointer))
         self.bos = int(engine.llama_vocab_bos(pointer))
         self.eos = int(engine.llama_vocab_eos(pointer))
+        self.adds_bos = bool(engine.llama_vocab_get_add_bos(pointer))
+        self.adds_eos = bool(engine.llama_vocab_get_add_eos(pointer))
+        self.is_sentencepiece = engine.llama_vocab_type(pointer) == engine.LLAMA_VOCAB_TYPE_SPM
+        self.is_bytepair = engine.llama_vocab_type(pointer) == engine.LLAMA_VOCAB_TYPE_BPE
 
     @property
     def is_empty(self) -> bool:
@@ -180,6 +188,16 @@ class Vocabulary:
             return ""
         text: bytes = engine.llama_vocab_get_text(self._pointer, token) or b""
         return text.decode("utf-8", "replace")
+
+    def word(self, token: int) -> Word:
+        """A token as a tokenizer's user has to know it."""
+        attributes = int(engine.llama_vocab_get_attr(self._pointer, token))
+        return Word(
+            text=engine.llama_vocab_get_text(self._pointer, token) or b"",
+            piece=self._piece(token, _PIECE_BYTES, special=True),
+            is_special=bool(attributes & _SPECIAL),
+            strips=bool(attributes & _STRIPS),
+        )
 
     def _piece(self, token: int, capacity: int, *, special: bool) -> bytes:
         buffer = ctypes.create_string_buffer(capacity)

@@ -17,12 +17,16 @@ from statemachines.wire.messages import ChatMessage, ChatPrompt, Generate, TextP
 
 
 class Tokenizer(Protocol):
-    """What prompts need of `runner.llama.library.Vocabulary`."""
+    """What prompts need of `runner.llama.tokenizer.PromptTokenizer`."""
 
     size: int
     bos: int
 
     def tokenize(self, text: str, *, add_special: bool) -> list[int]: ...
+
+    def least_tokens(self, text: str) -> int: ...
+
+    def shortened(self, text: str, *, first_tokens: int, last_tokens: int) -> str: ...
 
 
 def prompt_tokens(request: Generate, template: ChatTemplate, tokenizer: Tokenizer, context_tokens: int) -> list[int]:
@@ -33,17 +37,18 @@ def prompt_tokens(request: Generate, template: ChatTemplate, tokenizer: Tokenize
             evaluate, or the prompt does not fit and must not be cut.
     """
     before = _earlier_context(request.context, tokenizer)
+    tokens_of = partial(_tokens_of, request=request, before=before, tokenizer=tokenizer, context_tokens=context_tokens)
     match request.prompt:
         case TextPrompt(text=text):
-            tokens = before + _without_second_bos(tokenizer.tokenize(text, add_special=not before), before, tokenizer)
+            tokens = tokens_of(text, add_special=not before)
         case ChatPrompt() as chat:
-            tokens = _chat_tokens(chat, before, template, tokenizer, context_tokens)
+            tokens = _chat_tokens(chat, template, tokens_of, context_tokens)
     if not tokens:
         raise _refused(RefusalCode.INVALID, "the prompt is empty: this model needs at least one token; send some text")
     if len(tokens) < context_tokens:
         return tokens
     if not request.prompt.truncate:
-        raise too_long(len(tokens), context_tokens)
+        raise too_long(str(len(tokens)), context_tokens)
     keep = request.num_keep + (tokens[0] == tokenizer.bos) if request.num_keep >= 0 else len(tokens)
     return cut_middle(tokens, keep, context_tokens)
 
@@ -55,7 +60,23 @@ def cut_middle(tokens: list[int], keep: int, context_tokens: int) -> list[int]:
     return tokens[:keep] + tokens[len(tokens) - (left - keep) :]
 
 
-def too_long(prompt: int, context: int) -> RequestRefused:
+def _tokens_of(
+    text: str, *, add_special: bool, request: Generate, before: list[int], tokenizer: Tokenizer, context_tokens: int
+) -> list[int]:
+    """The tokens of a text behind an earlier context.
+
+    A text that is certainly too long is refused before it is tokenised, or most of its middle is left out: only its
+    ends can come to be used.
+    """
+    if (least := tokenizer.least_tokens(text)) >= context_tokens:
+        if not request.prompt.truncate:
+            raise too_long(f"at least {least}", context_tokens)
+        keep = min(request.num_keep, context_tokens) if request.num_keep >= 0 else context_tokens
+        text = tokenizer.shortened(text, first_tokens=keep, last_tokens=context_tokens)
+    return before + _without_second_bos(tokenizer.tokenize(text, add_special=add_special), before, tokenizer)
+
+
+def too_long(prompt: str, context: int) -> RequestRefused:
     """The refusal of a prompt that may not be cut; clients know the words of its first part."""
     return _refused(
         RefusalCode.PROMPT_TOO_LONG,
@@ -73,15 +94,13 @@ def _earlier_context(context: Sequence[int], tokenizer: Tokenizer) -> list[int]:
     return list(context)
 
 
-def _chat_tokens(
-    chat: ChatPrompt, before: list[int], template: ChatTemplate, tokenizer: Tokenizer, context_tokens: int
-) -> list[int]:
+def _chat_tokens(chat: ChatPrompt, template: ChatTemplate, tokens_of: "_TokensOf", context_tokens: int) -> list[int]:
     """Tokens of the conversation with as few turns dropped as the context needs.
 
     Dropping more never makes a prompt longer, so the number is found by halving: a long conversation is rendered a
     few times, not once per turn.
     """
-    attempt = partial(_render, chat.messages, before, template, tokenizer)
+    attempt = partial(_render, chat.messages, template, tokens_of)
     tokens = attempt(0)
     droppable = sum(_is_droppable(chat.messages, index) for index in range(len(chat.messages)))
     if len(tokens) < context_tokens or not chat.truncate or not droppable:
@@ -97,6 +116,10 @@ def _chat_tokens(
         else:
             too_few = middle
     return tokens
+
+
+class _TokensOf(Protocol):
+    def __call__(self, text: str, /, *, add_special: bool) -> list[int]: ...
 
 
 class _Attempt(Protocol):
@@ -115,16 +138,13 @@ def _first_that_renders(attempt: _Attempt, drop: int, enough: int) -> tuple[int,
         return enough, []
 
 
-def _render(
-    messages: Sequence[ChatMessage], before: list[int], template: ChatTemplate, tokenizer: Tokenizer, drop: int
-) -> list[int]:
+def _render(messages: Sequence[ChatMessage], template: ChatTemplate, tokens_of: _TokensOf, drop: int) -> list[int]:
     """A model's own template writes its special tokens itself; the fallback leaves them to the vocabulary."""
     try:
         text = template.render(_without_oldest(messages, drop))
     except TemplateFailed as failure:
         raise RequestRefused(failure.refusal) from None
-    tokens = tokenizer.tokenize(text, add_special=template.is_fallback)
-    return before + _without_second_bos(tokens, before, tokenizer)
+    return tokens_of(text, add_special=template.is_fallback)
 
 
 def _without_oldest(messages: Sequence[ChatMessage], drop: int) -> list[ChatMessage]:

@@ -1,9 +1,10 @@
 """The step loop of a loaded model.
 
-Theory of operation. Between two engine steps every message that has come is obeyed, so a cancel, a thread change and
-an orderly stop wait for one step at most. While no lease is open the loop waits for the next message; while one is,
-it takes steps. A step evaluates what the open lease needs next and sends at most one `Tokens`. Tokens, beats and ends
-of leases are the only things sent from here, besides `ThreadsSet`.
+Theory of operation. Between two engine steps, and between two parts of the work that makes a prompt ready, every
+message that has come is obeyed, so a cancel, a thread change and an orderly stop wait for one of them at most. While
+no lease is open the loop waits for the next message; while one is, it takes steps. A step evaluates what the open
+lease needs next and sends at most one `Tokens`. Tokens, beats and ends of leases are the only things sent from here,
+besides `ThreadsSet`.
 
 This version has one slot. What belongs to a lease is in `Answer`, which names its slot; a step is a batch of entries,
 each with the slot it is for. More slots mean more answers here, and nothing else.
@@ -20,6 +21,7 @@ from runner.llama.beats import Beats, Clock
 from runner.llama.load import Loaded
 from runner.llama.prompt import prompt_tokens
 from runner.llama.sampling import accept_prompt, sampler_chain
+from runner.llama.tokenizer import PromptTokenizer
 from statemachines.errors import Refusal, RefusalCode, RemoteWireError, RequestRefused
 from statemachines.units import LeaseId
 from statemachines.wire.messages import (
@@ -36,6 +38,10 @@ from statemachines.wire.messages import (
 )
 
 SLOT = 0
+
+
+class Abandoned(Exception):
+    """A message came that ends a lease while its prompt was made ready."""
 
 
 class StepFailed(Exception):
@@ -60,6 +66,9 @@ class StepLoop:
         self._clock = clock
         self._beats = Beats(send, clock)
         self._answer: Answer | None = None
+        self._preparing: LeaseId | None = None
+        self._must_stop = False
+        self._tokenizer = PromptTokenizer(loaded.model.vocabulary, self._attend)
         loaded.context.on_node(self._beats.node)
 
     def run(self) -> None:
@@ -76,7 +85,18 @@ class StepLoop:
 
     def _next(self) -> ToRunner | None:
         """A message, waiting for it while there is nothing else to do; None when it is time for a step."""
+        if self._must_stop:
+            return Shutdown()
         return self._receive() if self._answer is None else self._poll()
+
+    def _attend(self) -> None:
+        """A part of the work on a prompt is done: say so, and obey what has come."""
+        self._beats.node()
+        while (message := self._poll()) is not None:
+            self._must_stop = isinstance(message, Shutdown)
+            if self._must_stop or (isinstance(message, Cancel) and message.lease == self._preparing):
+                raise Abandoned
+            self._obey(message)
 
     def _obey(self, message: ToRunner) -> None:
         match message:
@@ -98,6 +118,9 @@ class StepLoop:
         except RequestRefused as error:
             self._send(LeaseEnded(request.lease, EndReason.REFUSED, refusal=error.refusal))
             return
+        except Abandoned:
+            self._send(LeaseEnded(request.lease, EndReason.CANCELLED))
+            return
         context_tokens, vocabulary = self._loaded.facts.context_tokens, self._loaded.model.vocabulary
         sampler = sampler_chain(request.sampling, vocabulary_tokens=vocabulary.size, context_tokens=context_tokens)
         accept_prompt(sampler, request.sampling, prompt)
@@ -114,10 +137,14 @@ class StepLoop:
         )
 
     def _prompt(self, request: Generate) -> list[int]:
-        if self._answer is not None:
+        if self._answer is not None or self._preparing is not None:
             raise RequestRefused(Refusal(RefusalCode.INTERNAL, "the runner was given more leases than it has slots"))
-        loaded = self._loaded
-        return prompt_tokens(request, loaded.template, loaded.model.vocabulary, loaded.facts.context_tokens)
+        self._preparing = request.lease
+        try:
+            template, context_tokens = self._loaded.template, self._loaded.facts.context_tokens
+            return prompt_tokens(request, template, self._tokenizer, context_tokens)
+        finally:
+            self._preparing = None
 
     def _cancel(self, lease: LeaseId) -> None:
         """A cancel is answered even when its lease is over: the two messages crossed."""

@@ -29,6 +29,13 @@ class Bytes:
         tokens = [BOS if byte == ord("^") else byte for byte in text.encode()]
         return [BOS, *tokens] if add_special else tokens
 
+    def least_tokens(self, text: str) -> int:
+        """As with real ones nothing is known of short texts."""
+        return len(text) if len(text) > 1_000 else 0
+
+    def shortened(self, text: str, *, first_tokens: int, last_tokens: int) -> str:
+        return text[:first_tokens] + text[-last_tokens:]
+
 
 def tokens_of(request: Generate, context_tokens: int, template: str | None = TURN) -> list[int]:
     return prompt_tokens(request, ChatTemplate(template), Bytes(), context_tokens)
@@ -123,6 +130,26 @@ def test_what_may_not_be_cut_is_refused_with_the_counts(template: str) -> None:
         "the context length in settings, or use a model with a longer context length "
         "(prompt: 21 tokens, context: 20 tokens)"
     )
+
+
+def test_a_text_that_is_certainly_too_long_is_refused_without_its_count() -> None:
+    with pytest.raises(RequestRefused, match=r"\(prompt: at least 3000 tokens, context: 20 tokens\)"):
+        tokens_of(Generate(LEASE, TextPrompt("x" * 3_000, truncate=False)), 20)
+
+
+@pytest.mark.parametrize("num_keep", [-1, 0, 4, 7, 50])
+def test_a_text_that_is_certainly_too_long_is_cut_to_the_same_tokens(
+    num_keep: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "".join(chr(0x40 + index * index % 30) for index in range(2_000))
+    requests = [Generate(LEASE, prompt, num_keep=num_keep) for prompt in (TextPrompt(text), ChatPrompt(said(text)))]
+    cut_early = [text_of(request, 30) for request in requests]
+    monkeypatch.setattr(Bytes, "least_tokens", lambda _self, _text: 0)
+    assert cut_early == [text_of(request, 30) for request in requests]
+
+
+def said(text: str) -> tuple[ChatMessage, ...]:
+    return ChatMessage("user", "gone"), ChatMessage("user", text)
 
 
 def test_a_turn_that_is_too_long_alone_loses_its_middle() -> None:
