@@ -16,6 +16,7 @@ from structlog.typing import FilteringBoundLogger
 from service.carrier import Carrier
 from service.clock import SystemClock
 from service.config import Settings
+from service.descriptor_limit import raise_descriptor_limit
 from service.desk import Desk
 from service.devices.host import HostMemory
 from service.devices.sampler import Sampler
@@ -131,6 +132,7 @@ class Service:
         task_status: trio.TaskStatus[Ready] = trio.TASK_STATUS_IGNORED,
     ) -> int:
         """From the first bound socket to the last line; see `serve`."""
+        raise_descriptor_limit()
         with ExitStack() as open_sockets:
             listener = open_sockets.enter_context(bind(self._settings))
             host, port = listener.getsockname()[:2]
