@@ -8,6 +8,7 @@ None, a status stays a number. The functions and the layouts of their structures
 import ctypes
 import os
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, NamedTuple, Self
 
 from llama_cpp import llama_cpp as _functions
@@ -188,6 +189,12 @@ class Vocabulary:
             return ""
         text: bytes = engine.llama_vocab_get_text(self._pointer, token) or b""
         return text.decode("utf-8", "replace")
+
+    def has_byte_tokens(self) -> bool:
+        """Whether a character without a token can be spelled in bytes: there are 256 tokens for them."""
+        attributes = (engine.llama_vocab_get_attr(self._pointer, token) for token in range(self.size))
+        found = (token for token in attributes if token & engine.LLAMA_TOKEN_ATTR_BYTE)
+        return next(islice(found, 255, None), None) is not None
 
     def word(self, token: int) -> Word:
         """A token as a tokenizer's user has to know it."""

@@ -8,6 +8,8 @@ and no beat is sent meanwhile. Texts of some thousand characters take it millise
 - *SentencePiece* takes a time that grows with the square of the characters that the vocabulary does not have (two
   minutes for 500,000 of them). At such a character the text can be cut without changing a token: nothing merges
   across it. Between two pieces messages are obeyed and beats are sent.
+- *SentencePiece without byte tokens* ends the process at a character that it cannot spell. Such vocabularies are rare;
+  for them every text is looked at, and refused.
 - *Byte-pair* tokenizers of many models recurse once for each character of an unbroken run. One that would overflow the
   stack, and kill the process, is refused.
 
@@ -58,6 +60,8 @@ class Vocabulary(Protocol):
 
     def tokenize(self, text: str, *, add_special: bool) -> list[int]: ...
 
+    def has_byte_tokens(self) -> bool: ...
+
     def word(self, token: int) -> Word: ...
 
 
@@ -69,6 +73,8 @@ class Lexicon(NamedTuple):
         covers_all: there is a token for every byte, so no part of a text is left out.
         strips: a special token may swallow the spaces beside it.
         specials: special tokens as they are written.
+        alone: characters that are a token by themselves.
+        bytes: bytes that are one.
         foreign: finds a character that is part of no word.
     """
 
@@ -76,6 +82,8 @@ class Lexicon(NamedTuple):
     covers_all: bool
     strips: bool
     specials: tuple[str, ...]
+    alone: frozenset[str]
+    bytes: frozenset[bytes]
     foreign: re.Pattern[str]
 
 
@@ -92,6 +100,7 @@ class PromptTokenizer:
         self._vocabulary = vocabulary
         self._attend = attend
         self._lexicon: Lexicon | None = None
+        self._may_not_spell = vocabulary.is_sentencepiece and not vocabulary.has_byte_tokens()
 
     def tokenize(self, text: str, *, add_special: bool) -> list[int]:
         """The same tokens as in one call of the engine.
@@ -100,6 +109,8 @@ class PromptTokenizer:
             RequestRefused: the engine would not survive it.
         """
         self._attend()
+        if self._may_not_spell:
+            _check_spelling(text, self._words())
         if len(text) > PIECE_CHARS and self._vocabulary.is_sentencepiece:
             return self._in_pieces(text, add_special=add_special)
         if len(text) > PIECE_CHARS and self._vocabulary.is_bytepair:
@@ -168,6 +179,7 @@ class PromptTokenizer:
 def make_lexicon(vocabulary: Vocabulary, attend: Callable[[], None]) -> Lexicon:
     """Look through all words: some tenths of a second for the largest vocabularies."""
     longest_bytes, strips = 1, False
+    alone: set[str] = set()
     single: set[bytes] = set()
     specials: dict[str, None] = {}
     letters = {" ", _ESCAPED_SPACE}
@@ -179,12 +191,30 @@ def make_lexicon(vocabulary: Vocabulary, attend: Callable[[], None]) -> Lexicon:
         longest_bytes = max(longest_bytes, len(word.text), len(word.piece))
         strips = strips or word.strips
         letters.update(text, piece)
+        if len(text) == 1:
+            alone.add(text)
         if len(word.piece) == 1:
             single.add(word.piece)
         if word.is_special and text:
             specials[text] = None
     foreign = re.compile(f"[^{re.escape(''.join(sorted(letters)))}]")
-    return Lexicon(longest_bytes, len(single) == 256, strips, tuple(specials), foreign)
+    covers_all = len(single) == 256
+    return Lexicon(longest_bytes, covers_all, strips, tuple(specials), frozenset(alone), frozenset(single), foreign)
+
+
+def _check_spelling(text: str, words: Lexicon) -> None:
+    """Every character is a token, or its bytes are. The engine puts a space first, and spells it in its own way."""
+    characters = sorted({_ESCAPED_SPACE, *text.replace(" ", _ESCAPED_SPACE)} - words.alone)
+    for character in characters:
+        encoded = character.encode("utf-8", "replace")
+        if any(encoded[at : at + 1] not in words.bytes for at in range(len(encoded))):
+            raise RequestRefused(
+                Refusal(
+                    RefusalCode.INVALID,
+                    f"the model's vocabulary cannot spell the character {character!a}; leave it out, or use "
+                    "another model",
+                )
+            )
 
 
 def run_chars_max() -> int:

@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,22 @@ from gguf import GGUFWriter, TokenType
 from runner.llama import library, tokenizer
 from runner.llama.tokenizer import PromptTokenizer, run_chars_max
 from statemachines.errors import RequestRefused
-from statemachines.wire.messages import Beat, Cancel, EndReason, Ready, Shutdown, TextPrompt, ToRunner, ToService
+from statemachines.wire.messages import (
+    Beat,
+    Cancel,
+    EndReason,
+    LeaseEnded,
+    Ready,
+    Shutdown,
+    TextPrompt,
+    ToRunner,
+    ToService,
+)
 from tests.factory.random_model import random_model
 from tests.factory.scripted import BASE_SIZE, say, scripted_model
 from tests.factory.vocabulary import BOS, Vocabulary, bpe, spm
-from tests.integration.engine_runs import LEASE, ask, drive, end_of, load_of
+from tests.integration.engine_process import runner_process
+from tests.integration.engine_runs import LEASE, ask, drive, end_of, generate, load_of
 
 pytestmark = pytest.mark.engine
 
@@ -89,6 +101,20 @@ def test_spaces_that_a_token_swallows_do_not_count(sentencepiece: library.Vocabu
     assert PromptTokenizer(sentencepiece, lambda: None).least_tokens(text) <= len(
         sentencepiece.tokenize(text, add_special=False)
     )
+
+
+@pytest.mark.parametrize(("text", "reason"), [("hello", EndReason.LENGTH), ("h\u00e9", EndReason.REFUSED)])
+def test_a_character_that_a_vocabulary_cannot_spell_is_refused(text: str, reason: EndReason, tmp_path: Path) -> None:
+    rows = [row for row in zip(*astuple(spm())[1:4], strict=True) if row[1] is not TokenType.BYTE]
+    texts, types, scores = zip(*rows, strict=True)
+    path = random_model(tmp_path / "model.gguf", vocabulary=Vocabulary("llama", texts, types, scores))
+    with runner_process() as process:  # The engine would end it.
+        process.send(load_of(path))
+        process.until(Ready)
+        process.send(generate(text, num_predict=1))
+        (end,) = process.until(LeaseEnded)[-1:]
+    assert isinstance(end, LeaseEnded)
+    assert end.reason is reason
 
 
 LONGEST_RUNS = """
