@@ -11,7 +11,7 @@ from itertools import islice
 from statemachines.covers import covers
 from statemachines.deadlines import DeadlineName
 from statemachines.drive import Driver
-from statemachines.entities import Load, Request, RequestState, Runner
+from statemachines.entities import Load, Request, Runner
 from statemachines.errors import Refusal
 from statemachines.events import LeaseEnded, LeaseOutcome, RequestArrived, RequestFinished
 from statemachines.facts import LoadKey
@@ -43,7 +43,7 @@ class Admission:
         if arrival.request in world.requests:
             world.count("ignored_request_doubled")
             return
-        request = Request(arrival, step.number)
+        request = Request(arrival, step.number, at=step.at)
         world.requests[request.id] = request
         world.enter_waiting(request)
         refusal = self._refusal(request)
@@ -77,7 +77,7 @@ class Admission:
     def expire(self, request_id: RequestId, step: Step) -> None:
         """A request has waited for as long as it may."""
         request = self._world.requests[request_id]
-        refusal = waited_too_long(step.at - request.arrival.at, request_wait(request).words)
+        refusal = waited_too_long(step.at - request.waiting_since, request_wait(request).words)
         self._driver.fire_request(request, RequestTrigger.WAIT_EXPIRED, step, refusal)
 
     def end_lease(self, event: LeaseEnded, step: Step) -> None:
@@ -108,16 +108,20 @@ class Admission:
     # Placing
 
     def place_key(self, key: LoadKey, step: Step) -> None:
-        """Place all waiting requests of a key anew, in turn; a load that nobody claims any more hears of it."""
+        """Place all waiting requests of a key anew, in turn; a load that loses its claimants to a runner hears of it.
+
+        Those whom the open load covers come first, so that it never looks abandoned to one whom it does not cover.
+        """
         load = self._world.open_load.get(key)
         if load is not None and self._driver.serve_waiting_load(load, step):
             load = None
+        was_claimed = load is not None and bool(load.claimants)
         requests = in_turn(self._world.waiting.get(key, {}).values())
         for request in requests:
             self._world.unplace(request)
-        for request in requests:
+        for request in sorted(requests, key=lambda request: not _is_covered_by(load, request)):
             self._place(request, step)
-        if load is not None and load.is_open and not load.claimants and requests:
+        if load is not None and load.is_open and was_claimed and not load.claimants:
             self._driver.fire_load(load, LoadTrigger.ABANDONED, step)
 
     def _place(self, request: Request, step: Step) -> None:
@@ -193,8 +197,16 @@ class Admission:
         self._driver.fire_runner(runner, RunnerTrigger.LEASE_GRANTED, step)
         self._driver.fire_request(request, RequestTrigger.GRANTED, step, lease)
 
+    def refuse_key(self, key: LoadKey, refusal: Refusal, step: Step) -> None:
+        """Every request that waits for this key is told the same."""
+        for request in tuple(self._world.waiting.get(key, {}).values()):
+            self._driver.fire_request(request, RequestTrigger.REFUSED, step, refusal)
+
     def refuse_all(self, refusal: Refusal, step: Step) -> None:
         """Every request that still waits is told the same."""
-        for request in tuple(self._world.requests.values()):
-            if request.state is RequestState.WAITING:
-                self._driver.fire_request(request, RequestTrigger.REFUSED, step, refusal)
+        for key in tuple(self._world.waiting):
+            self.refuse_key(key, refusal, step)
+
+
+def _is_covered_by(load: Load | None, request: Request) -> bool:
+    return load is not None and covers(load.options, request.wanted)

@@ -11,13 +11,13 @@ class Cause(StrEnum):
     """What a waiting request or load waits for."""
 
     SLOT = "slot"
-    LOAD = "load"
     BEHIND_LOAD = "behind_load"
     LOADING = "loading"
     BYTES = "bytes"
     RUNNER_PLACE = "runner_place"
     LOAD_PLACE = "load_place"
     EARLIER_LOADS = "earlier_loads"
+    EARLIER_REQUESTS = "earlier_requests"
     KEY = "key"
     FENCE = "fence"
     BACKOFF = "backoff"
@@ -28,13 +28,13 @@ class Cause(StrEnum):
 
 _WORDS: dict[Cause, str] = {
     Cause.SLOT: "every slot of the model's runner is taken",
-    Cause.LOAD: "the model is being loaded",
     Cause.BEHIND_LOAD: "another load of the same model, with other options, comes first",
     Cause.LOADING: "the weights are coming in",
     Cause.BYTES: "memory has to come free first",
     Cause.RUNNER_PLACE: "as many runners as allowed exist, and one has to leave first",
     Cause.LOAD_PLACE: "as many loads as allowed are in progress",
     Cause.EARLIER_LOADS: "earlier loads have the first claim on memory and places",
+    Cause.EARLIER_REQUESTS: "a runner has to leave, and requests that came earlier have their turn there first",
     Cause.KEY: "the runner that is loaded does not cover the options asked for, and has to leave first",
     Cause.FENCE: "the model's runner takes nothing new, because another load waits for it to leave",
     Cause.BACKOFF: "the last try failed, and the next one follows after a pause",

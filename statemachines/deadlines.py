@@ -1,7 +1,8 @@
 """Deadlines as data: armed, disarmed and handed out when their time has come; nothing here knows what time it is.
 
 A deadline is filed under (name, owner). Arming it again moves it. Entries that were moved or disarmed stay in the
-heap and are skipped when they surface, so every operation is O(log n) amortised.
+heap until they surface or outnumber the armed ones, when the heap is made anew; so every operation is O(log n)
+amortised and the heap never holds more than twice what is armed, and some.
 """
 
 import heapq
@@ -25,6 +26,8 @@ class DeadlineName(StrEnum):
 
 Filed = tuple[DeadlineName, int]
 
+_SPARE_ENTRIES = 64
+
 
 class Deadlines:
     """All armed deadlines."""
@@ -42,6 +45,9 @@ class Deadlines:
         self._count += 1
         self._armed[name, owner] = (due, self._count)
         heapq.heappush(self._heap, (due, self._count, (name, owner)))
+        if len(self._heap) > 2 * len(self._armed) + _SPARE_ENTRIES:
+            self._heap = [(at, count, filed) for filed, (at, count) in self._armed.items()]
+            heapq.heapify(self._heap)
 
     def disarm(self, name: DeadlineName, owner: int) -> None:
         """Forget (name, owner); nothing happens if it is not armed."""
@@ -58,10 +64,19 @@ class Deadlines:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def pop_due(self, now: int) -> Filed | None:
-        """Disarm and return the earliest deadline that is due, oldest arming first; None when none is."""
+    def mark(self) -> int:
+        """The arming that came last; see `pop_due`."""
+        return self._count
+
+    def pop_due(self, now: int, *, armed_by: int) -> Filed | None:
+        """Disarm and return the earliest deadline that is due, oldest arming first; None when none is.
+
+        Args:
+            armed_by: a `mark`; what was armed after it stays, so that a deadline which arms itself again is not
+                handed out for ever.
+        """
         due = self.next_due()
-        if due is None or due > now:
+        if due is None or due > now or self._heap[0][1] > armed_by:
             return None
         _, _, filed = heapq.heappop(self._heap)
         del self._armed[filed]

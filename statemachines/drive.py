@@ -24,7 +24,7 @@ from statemachines.table import Kind, LookupInterpreter, Outcome, Table, Transit
 from statemachines.world import World
 
 _REQUEST = LookupInterpreter(REQUEST)
-_LOAD = TransitionsInterpreter(LOAD)
+_LOAD = LookupInterpreter(LOAD)
 _RUNNER = TransitionsInterpreter(RUNNER)
 _SERVICE = TransitionsInterpreter(SERVICE)
 
@@ -70,6 +70,10 @@ class Driver:
         outcome = _LOAD.fire(load, trigger, step, fact)
         self._report(LOAD, load.id, trigger, outcome, step, incarnation)
         if outcome.kind is not Kind.GO:
+            if trigger is LoadTrigger.ABANDONED:
+                # From now on it gives way: to those behind it, and to whoever wants its bytes or its place.
+                self._world.to_place[load.key] = None
+                self._world.wake_loads()
             return
         if load.state is not LoadState.WAITING:
             self._drop_fences(load, step)
@@ -83,6 +87,7 @@ class Driver:
             if runner.fence == load.id:
                 self.fire_runner(runner, RunnerTrigger.FENCE_DROPPED, step)
                 self._mark(runner)
+                self._world.to_place[runner.key] = None
 
     def _close(self, load: Load, step: Step) -> None:
         del self._world.loads[load.id], self._world.open_load[load.key]
@@ -94,12 +99,16 @@ class Driver:
 
     def fire_runner(self, runner: Runner, trigger: RunnerTrigger, step: Step, fact: object = None) -> None:
         """Fire one runner's machine, and tell its load, the books and the waiting ones what it means for them."""
+        stage = runner.stage
         outcome = _RUNNER.fire(runner, trigger, step, fact)
         self._report(RUNNER, runner.id, trigger, outcome, step, runner)
         if outcome.kind is not Kind.GO:
+            if runner.stage is not stage:
+                self._mark(runner)
             return
         if outcome.source is RunnerState.READY:
             del self._world.ready[runner.key]
+            self._world.to_place[runner.key] = None
         if outcome.target is RunnerState.READY:
             self._become_ready(runner, step, fact)
         elif outcome.source is RunnerState.LOADING:
@@ -123,8 +132,7 @@ class Driver:
         self._world.threads.remove(runner.id)
 
     def _mark(self, runner: Runner) -> None:
-        """What changed about this runner may matter to whoever waits for its model, its slots or its bytes."""
-        self._world.to_place[runner.key] = None
+        """What changed about this runner may matter to whoever waits for its slots, its bytes or its place."""
         self._world.to_serve[runner.id] = runner
         self._world.wake_loads()
 
@@ -143,6 +151,7 @@ class Driver:
         load.fenced[runner.id] = runner
         self.fire_runner(runner, RunnerTrigger.FENCE_RAISED, step, load.id)
         self._mark(runner)
+        self._world.to_place[runner.key] = None
 
     def fire_service(self, trigger: ServiceTrigger, step: Step) -> Outcome:
         outcome = _SERVICE.fire(self._world.service, trigger, step)

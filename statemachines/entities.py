@@ -56,6 +56,7 @@ class Request:
         load, behind: the load that it claims, or that is in its way.
         waited_load: the load that it had to wait for, for the handler's load duration.
         lease: its lease while it holds a slot.
+        waiting_since: core time since when it waits, again after a lost lease [ns].
         is_retried: it was lost once already.
         is_unsent: its lease was lost by a crash before anything reached the client.
     """
@@ -73,11 +74,13 @@ class Request:
         "runner",
         "state",
         "waited_load",
+        "waiting_since",
     )
 
-    def __init__(self, arrival: RequestArrived, step_number: int) -> None:
+    def __init__(self, arrival: RequestArrived, step_number: int, *, at: int) -> None:
         self.arrival = arrival
         self.arrived_step = step_number
+        self.waiting_since = at
         self.state = RequestState.WAITING
         self.runner: Runner | None = None
         self.load: Load | None = None

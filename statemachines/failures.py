@@ -70,13 +70,18 @@ def out_of_memory(load: Load) -> Refusal:
     )
 
 
-def never_fits(load: Load, capacity_bytes: int) -> Refusal:
-    """More than the machine could give with every other model unloaded (rules 2 and 10)."""
+def never_fits(load: Load, capacity_bytes: int, budget_bytes: int) -> Refusal:
+    """More than the machine could give with every other model unloaded (rules 2 and 10).
+
+    Another try may succeed when it is others' memory that is missing, and not the machine's.
+    """
+    is_for_good = load.need.total_bytes > budget_bytes
     return Refusal(
         RefusalCode.TOO_LARGE,
         f"the model needs {format_bytes(load.need.total_bytes)} of memory ({load.need.words()}), and at most "
         f"{format_bytes(max(0, capacity_bytes))} can be had with every other model unloaded; ask for a smaller "
         "num_ctx, choose a smaller model, or free memory on the server",
+        retry_after_s=None if is_for_good else 30,
     )
 
 

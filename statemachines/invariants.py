@@ -9,6 +9,7 @@ from collections.abc import Callable
 from statemachines.deadlines import DeadlineName
 from statemachines.entities import RequestState, RunnerState, Stage
 from statemachines.errors import InternalError
+from statemachines.lifecycle import ServiceState
 from statemachines.units import RunnerId
 from statemachines.world import World
 
@@ -112,13 +113,31 @@ def fences_have_holders(world: World) -> str:
 
 
 def bounds_hold(world: World) -> str:
-    """Rule 17: waiting requests and runners stay within their limits."""
+    """Rules 7 and 17: runners, loads and waiting requests stay within their limits.
+
+    A request that comes back after a lost lease was let in before, so it may be one too many.
+    """
     if len(world.runners) > world.limits.runners_max:
         return f"{len(world.runners)} runners"
+    if sum(1 for _ in world.in_state(RunnerState.LOADING)) > world.limits.loads_parallel_max:
+        return "more runners are LOADING than may"
+    retried = sum(request.is_retried for request in world.requests.values())
+    if world.waiting_count > world.limits.queue_len_max + retried:
+        return f"{world.waiting_count} requests wait"
     waiting = sum(len(of_key) for of_key in world.waiting.values())
     if waiting != world.waiting_count:
         return f"{waiting} requests wait, {world.waiting_count} are counted"
     return ""
+
+
+def shutdown_ends(world: World) -> str:
+    """Rule 17: outside OPEN nothing waits, nothing loads, and every runner is on its way out."""
+    if world.service.state in (ServiceState.STARTING, ServiceState.OPEN):
+        return ""
+    if world.loads or world.waiting:
+        return "something waits while the service stops"
+    staying = [runner for runner in world.runners.values() if runner.state is not RunnerState.UNLOADING]
+    return f"{staying} stay while the service stops" if staying else ""
 
 
 INVARIANTS: tuple[Callable[[World], str], ...] = (
@@ -131,4 +150,5 @@ INVARIANTS: tuple[Callable[[World], str], ...] = (
     slots_are_used,
     fences_have_holders,
     bounds_hold,
+    shutdown_ends,
 )

@@ -51,15 +51,21 @@ class Ledger:
     def observe(self, sample: DeviceSample, resident: Mapping[RunnerId, int] = NOTHING_RESIDENT) -> None:
         """Take a fresh sample for true.
 
+        A sample is read beside the core and is never quite of this moment. What each process had at that very reading
+        comes with it, and settles both cases: a runner that had bytes then and holds nothing now was reaped since; one
+        that holds bytes now and had none then is gone already, or its bytes are still to come.
+
         Args:
-            resident: own bytes of runners that are resident already [bytes]. What is in use is resident as a whole;
-                this matters for loads that are still coming in.
+            resident: own bytes of runner processes at the reading [bytes]. Without a figure, what is in use counts as
+                resident and what is reserved as not.
         """
         self.sample = sample
-        self._freed_since_sample_bytes = 0
+        self._freed_since_sample_bytes = sum(
+            own_bytes for runner, own_bytes in resident.items() if runner not in self._holdings
+        )
         for holding in self._holdings.values():
-            is_used = holding.state is BytesState.USED
-            sampled = holding.own_bytes if is_used else min(holding.own_bytes, resident.get(holding.runner, 0))
+            assumed = holding.own_bytes if holding.state is BytesState.USED else 0
+            sampled = min(holding.own_bytes, resident.get(holding.runner, assumed))
             self._unsampled_bytes -= sampled - holding.sampled_bytes
             holding.sampled_bytes = sampled
 
@@ -67,11 +73,13 @@ class Ledger:
         """Book the plan of one incarnation.
 
         Raises:
-            InternalError: it has a holding already.
+            InternalError: it has a holding already, or there is not as much.
         """
         if runner in self._holdings:
             raise InternalError(f"runner {runner} reserves on {self.device} a second time")
         holding = Holding(runner, self.device, mapped_bytes=mapped_bytes, own_bytes=own_bytes)
+        if holding.total_bytes > self.free_bytes:
+            raise InternalError(f"runner {runner} reserves more on {self.device} than there is")
         self._holdings[runner] = holding
         self.reserved_bytes += holding.total_bytes
         self._unsampled_bytes += holding.total_bytes

@@ -193,7 +193,10 @@ LOAD = Table(
         ),
         T.DEVICE_LOST: (
             stay("planned anew without the lost device", action=plan_again),
-            go(S.WAITING, "its device is lost: planned anew, and not counted as a try", action=plan_again),
+            (
+                go(S.WITHDRAWN, "its device is lost, and nobody wants it", action=close, when=is_unclaimed),
+                go(S.WAITING, "its device is lost: planned anew, and not counted as a try", action=plan_again),
+            ),
             _CLOSED,
             _CLOSED,
             _CLOSED,

@@ -22,6 +22,7 @@ class Room(msgspec.Struct, frozen=True):
         owed_bytes, owed_places: what earlier waiting loads are going to take of both.
         capacity_bytes: what would be free with every runner gone that can go.
         load_places: loads that may still be started [count].
+        owed_load_places: earlier loads that wait for nothing else [count].
     """
 
     free_bytes: int
@@ -32,6 +33,7 @@ class Room(msgspec.Struct, frozen=True):
     owed_places: int
     capacity_bytes: int
     load_places: int
+    owed_load_places: int
 
     def shortfall(self, need_bytes: int) -> Shortfall:
         """What has to come free beyond what is free or coming already, after the earlier loads have theirs."""
@@ -39,10 +41,6 @@ class Room(msgspec.Struct, frozen=True):
             need_bytes - (self.free_bytes + self.coming_bytes - self.owed_bytes),
             1 - (self.free_places + self.coming_places - self.owed_places),
         )
-
-    def missing_now(self, need_bytes: int) -> Shortfall:
-        """What is on its way but not there yet."""
-        return Shortfall(need_bytes - self.free_bytes, 1 - self.free_places)
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -68,13 +66,15 @@ class KeyHold(msgspec.Struct, frozen=True):
 
     Attributes:
         is_held: there is one.
-        holder: the same while nobody has fenced it yet.
+        holder: the same while it may be asked to go: nobody has fenced it yet, and it has no earlier request to serve.
         is_idle: it can go at once.
+        serves_earlier: it has requests to serve that came before this load's.
     """
 
     is_held: bool = False
     holder: Candidate | None = None
     is_idle: bool = False
+    serves_earlier: bool = False
 
 
 def decide(
@@ -84,56 +84,68 @@ def decide(
     idle: Sequence[Candidate],
     busy: Sequence[Candidate],
     key: KeyHold,
-    yielding: RunnerId | None,
+    serves_earlier: bool,
+    yielding: Candidate | None,
 ) -> Decision:
     """Decide about one load (rules 1, 2, 3, 10, 11).
 
     (1) More than the machine could ever give: refused, before anything is unloaded for it.
-    (2) No load place: a load that nobody wants yields; else it waits, and unloading somebody now would be too early.
-    (3) A READY runner of its own key that does not cover it leaves first, whatever the bytes say.
+    (2) No load place that is not owed to an earlier load: it waits, and unloading somebody now would be too early. A
+        load that nobody wants yields its place if with its bytes the newcomer fits.
+    (3) A READY runner of its own key that does not cover it leaves first, whatever the bytes say, and after it has
+        served those who came earlier.
     (4) Everything there: it starts, unless (3) holds or what it takes is owed to an earlier load.
     (5) Enough is coming: it waits for that.
     (6) Idle victims suffice: they go.
     (7) Idle victims and fences suffice: they go, and those are fenced, as a set.
-    (8) Not even that: it waits for runners that are still LOADING, or behind the earlier loads.
+    (8) Not even that: it waits for runners that are still LOADING, for those that serve earlier requests, or behind
+        the earlier loads.
 
     Args:
-        idle, busy: who may be unloaded, who may be fenced; without the runner of ``key``.
+        idle, busy: who may be unloaded, who may be fenced; without the runner of ``key``, and without those that have
+            earlier requests to serve.
+        serves_earlier: some runner has requests to serve that came before this load's.
         yielding: a runner that is LOADING for nobody.
     """
     if need_bytes > room.capacity_bytes:  # (1)
         return Decision(never_fits=True)
-    if room.load_places <= 0:  # (2)
-        return Decision(victims=() if yielding is None else (yielding,), cause=Cause.LOAD_PLACE)
     short = room.shortfall(need_bytes)
-    if key.holder is not None:  # (3)
-        return _make_room(short.less((key.holder,)), room, idle, busy, key)
+    if room.load_places <= room.owed_load_places:  # (2)
+        makes_room = yielding is not None and short.less((yielding,)).is_covered
+        return Decision(victims=(yielding.runner,) if yielding and makes_room else (), cause=Cause.LOAD_PLACE)
+    if key.serves_earlier:  # (3)
+        return Decision(cause=Cause.EARLIER_REQUESTS)
+    if key.holder is not None:
+        return _make_room(short.less((key.holder,)), idle, busy, key, otherwise=Cause.KEY)
     if short.is_covered and not key.is_held and need_bytes <= room.free_bytes and room.free_places >= 1:  # (4)
         return Decision(starts=True)
+    missing = Shortfall(need_bytes - room.free_bytes, 1 - room.free_places)
+    cause = Cause.BYTES if missing.short_bytes > 0 else Cause.RUNNER_PLACE
     if short.is_covered:  # (5)
-        return Decision(cause=_cause(room.missing_now(need_bytes), room, key, is_making_room=True))
-    return _make_room(short, room, idle, busy, key)
+        return Decision(cause=Cause.KEY if key.is_held else cause)
+    otherwise = Cause.EARLIER_LOADS if room.owed_places else cause
+    if serves_earlier:
+        otherwise = Cause.EARLIER_REQUESTS
+    return _make_room(short, idle, busy, key, otherwise=otherwise, cause=cause)
 
 
 def _make_room(
-    short: Shortfall, room: Room, idle: Sequence[Candidate], busy: Sequence[Candidate], key: KeyHold
+    short: Shortfall,
+    idle: Sequence[Candidate],
+    busy: Sequence[Candidate],
+    key: KeyHold,
+    *,
+    otherwise: Cause,
+    cause: Cause = Cause.KEY,
 ) -> Decision:
     """(6), (7), (8), beside the runner of the load's own key, which has to go in any case."""
     victims = choose_idle(short, idle)  # (6)
     fences = choose_fences(short.less(victims), busy)  # (7)
     if not short.less(victims + fences).is_covered:  # (8)
-        victims, fences = (), ()
+        victims, fences, cause = (), (), otherwise
     first = () if key.holder is None else (key.holder.runner,)
     return Decision(
         victims=(first if key.is_idle else ()) + tuple(victim.runner for victim in victims),
         fences=(() if key.is_idle else first) + tuple(fence.runner for fence in fences),
-        cause=_cause(short, room, key, is_making_room=bool(victims + fences)),
+        cause=cause,
     )
-
-
-def _cause(short: Shortfall, room: Room, key: KeyHold, *, is_making_room: bool) -> Cause:
-    if key.is_held:
-        return Cause.KEY
-    if room.owed_places and not is_making_room:
-        return Cause.EARLIER_LOADS
-    return Cause.BYTES if short.short_bytes > 0 else Cause.RUNNER_PLACE

@@ -6,6 +6,8 @@ are given in order of birth: what earlier loads need is subtracted before a late
 starts only when the earlier one's sums still hold.
 """
 
+from itertools import takewhile
+
 from statemachines.causes import Cause, Wait
 from statemachines.deadlines import DeadlineName
 from statemachines.drive import Driver
@@ -19,6 +21,8 @@ from statemachines.runner import RunnerTrigger, is_idle
 from statemachines.step import Step
 from statemachines.threads import THREADS_WHILE_LOADING
 from statemachines.world import World
+
+_NEEDS_ONLY_A_LOAD_PLACE = frozenset({Cause.LOAD_PLACE, Cause.PLANNING})
 
 
 class Planner:
@@ -47,19 +51,21 @@ class Planner:
         self._act(load, self._decide(load, ready), step)  # (3)
 
     def _decide(self, load: Load, ready: Runner | None) -> Decision:
-        blocking = None if ready is None or ready.fence is not None else self._candidate(ready)
+        may_go = ready is not None and ready.fence is None and not _serves_earlier(ready, load)
         others = [runner for runner in self._world.runners.values() if runner is not ready]
         return decide(
             load.need.total_bytes,
             self._room(load),
             idle=[self._candidate(runner) for runner in others if _may_be_victim(runner)],
-            busy=[self._candidate(runner) for runner in others if _may_be_fenced(runner)],
+            busy=[self._candidate(runner) for runner in others if _may_be_fenced(runner, load)],
             key=KeyHold(
-                holder=blocking,
+                holder=self._candidate(ready) if ready is not None and may_go else None,
                 is_idle=ready is not None and is_idle(ready),
                 is_held=ready is not None,
+                serves_earlier=ready is not None and _serves_earlier(ready, load),
             ),
-            yielding=next((runner.id for runner in others if _is_loading_for_nobody(runner)), None),
+            serves_earlier=any(_serves_earlier(runner, load) for runner in self._world.runners.values()),
+            yielding=next((self._candidate(runner) for runner in others if _is_loading_for_nobody(runner)), None),
         )
 
     def relieve(self, step: Step) -> None:
@@ -83,7 +89,7 @@ class Planner:
     def _room(self, load: Load) -> Room:
         world, ledger = self._world, self._world.ledger
         leaving = [runner for runner in world.runners.values() if runner.is_leaving]
-        earlier = [other for other in world.waiting_loads() if other.id < load.id and self._is_in_line(other)]
+        earlier = self._earlier(load)
         reapable = (runner for runner in world.runners.values() if runner.stage is not Stage.UNREAPABLE)
         return Room(
             free_bytes=ledger.free_bytes,
@@ -94,15 +100,20 @@ class Planner:
             owed_places=len(earlier),
             capacity_bytes=ledger.free_bytes + sum(ledger.held_by(runner.id) for runner in reapable),
             load_places=world.limits.loads_parallel_max - sum(1 for _ in world.in_state(RunnerState.LOADING)),
+            owed_load_places=sum(other.wait.cause in _NEEDS_ONLY_A_LOAD_PLACE for other in earlier),
         )
 
-    def _is_in_line(self, load: Load) -> bool:
-        """A load in its back-off is owed nothing."""
-        return self._world.deadlines.due_at(DeadlineName.BACKOFF, load.id) is None
+    def _earlier(self, load: Load) -> list[Load]:
+        """The waiting loads that have their turn before this one; one in its back-off is owed nothing."""
+        older = takewhile(lambda other: other.id < load.id, self._world.loads.values())
+        backing_off = self._world.deadlines.due_at
+        return [
+            other for other in older if other.runner is None and backing_off(DeadlineName.BACKOFF, other.id) is None
+        ]
 
     def _act(self, load: Load, decision: Decision, step: Step) -> None:
         if decision.never_fits:
-            refusal = never_fits(load, self._room(load).capacity_bytes)
+            refusal = never_fits(load, self._room(load).capacity_bytes, self._world.ledger.budget_bytes)
             self._driver.fire_load(load, LoadTrigger.LOAD_REFUSED, step, refusal)
             return
         if decision.starts:
@@ -113,12 +124,23 @@ class Planner:
         for fence in decision.fences:
             self._driver.raise_fence(self._world.runners[fence], load, step)
         assert decision.cause is not None
-        load.wait = Wait(decision.cause, self._holders(load, decision.cause))
+        self._wait(load, decision.cause)
+
+    def _wait(self, load: Load, cause: Cause) -> None:
+        """Name what it waits for; when it stops to claim a load place, those behind it may have that."""
+        gives_way = load.wait.cause in _NEEDS_ONLY_A_LOAD_PLACE and cause not in _NEEDS_ONLY_A_LOAD_PLACE
+        load.wait = Wait(cause, self._holders(load, cause))
+        if gives_way:
+            self._world.wake_loads()
 
     def _start(self, load: Load, step: Step) -> None:
         """Bytes first, then the process: a runner is born LOADING."""
         world = self._world
-        runner = Runner(world.next_runner(), load, at=step.at, keep_alive_ns=self._keep_alive_ns())
+        stopped_at_step = world.stopped.get(load.key, -1)
+        is_stopped = all(claimant.arrived_step < stopped_at_step for claimant in load.claimants.values())
+        keep_alive_ns = 0 if is_stopped else self._keep_alive_ns()
+        runner = Runner(world.next_runner(), load, at=step.at, keep_alive_ns=keep_alive_ns)
+        runner.stopped_at_step = stopped_at_step
         world.runners[runner.id] = runner
         world.ledger.reserve(runner.id, mapped_bytes=load.need.mapped_bytes, own_bytes=load.need.own_bytes)
         world.threads.add(runner.id)
@@ -133,14 +155,15 @@ class Planner:
     def _holders(self, load: Load, cause: Cause) -> tuple[str, ...]:
         world = self._world
         if cause is Cause.EARLIER_LOADS:
-            earlier = (other for other in world.waiting_loads() if other.id < load.id)
-            return tuple(f"load {other.id}" for other in earlier)
+            return tuple(f"load {other.id}" for other in self._earlier(load))
         if cause is Cause.LOAD_PLACE:
             return tuple(f"runner {runner.id}" for runner in world.in_state(RunnerState.LOADING))
         if cause is Cause.KEY:
             return tuple(f"runner {runner.id}" for runner in world.runners.values() if runner.key == load.key)
+        if cause is Cause.EARLIER_REQUESTS:
+            return tuple(f"runner {runner.id}" for runner in world.runners.values() if _serves_earlier(runner, load))
         leaving = tuple(f"runner {runner.id}" for runner in world.runners.values() if runner.is_leaving)
-        return leaving or tuple(f"runner {runner.id}" for runner in world.in_state(RunnerState.LOADING))
+        return leaving or tuple(f"runner {runner.id}" for runner in world.runners.values())
 
 
 def _may_be_victim(runner: Runner) -> bool:
@@ -152,6 +175,17 @@ def _is_loading_for_nobody(runner: Runner) -> bool:
     return runner.state is RunnerState.LOADING and not runner.load.claimants
 
 
-def _may_be_fenced(runner: Runner) -> bool:
-    """READY, busy and not fenced already."""
-    return runner.state is RunnerState.READY and runner.fence is None and not is_idle(runner)
+def _may_be_fenced(runner: Runner, load: Load) -> bool:
+    """READY, busy, not fenced already, and with nobody waiting for it who came before the load's first claimant."""
+    is_busy = runner.state is RunnerState.READY and runner.fence is None and not is_idle(runner)
+    return is_busy and not _serves_earlier(runner, load)
+
+
+def _serves_earlier(runner: Runner, load: Load) -> bool:
+    """Bytes are given in order of arrival: a fence does not overtake requests that came before it.
+
+    Otherwise two models with a queue each would evict each other after every single request.
+    """
+    oldest = next(iter(runner.waiters.values()), None)
+    wanting = min(claimant.arrived_step for claimant in load.claimants.values())
+    return oldest is not None and oldest.arrived_step < wanting

@@ -85,6 +85,7 @@ def wait_again(request: Request, step: Step, fact: LeaseEnded) -> None:
     end_lease(request, step, fact)
     request.is_retried = True
     request.granted_at = None
+    request.waiting_since = step.at
     step.arm(DeadlineName.WAIT, request.id, step.limits.wait_ns)
 
 

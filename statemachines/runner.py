@@ -89,6 +89,10 @@ def is_draining(runner: Runner) -> bool:
     return runner.stage is Stage.DRAINING
 
 
+def is_before_kill(runner: Runner) -> bool:
+    return runner.stage in (Stage.DRAINING, Stage.TERMINATING)
+
+
 def is_terminating(runner: Runner) -> bool:
     return runner.stage is Stage.TERMINATING
 
@@ -153,6 +157,10 @@ def kill_by_order(runner: Runner, step: Step, refusal: Refusal) -> None:
     kill(runner, step, None)
 
 
+def note_order(runner: Runner, _step: Step, refusal: Refusal) -> None:
+    runner.ordered = refusal
+
+
 def drain_for_operator(runner: Runner, step: Step, refusal: Refusal) -> None:
     runner.ordered = refusal
     _drain(runner, step, step.limits.drain_ns)
@@ -163,8 +171,9 @@ def drain_for_shutdown(runner: Runner, step: Step, refusal: Refusal) -> None:
     _drain(runner, step, step.limits.shutdown_drain_ns)
 
 
-def shorten_drain(runner: Runner, step: Step, _fact: object) -> None:
-    """Shutdown waits for nobody's longer limit."""
+def shorten_drain(runner: Runner, step: Step, refusal: Refusal) -> None:
+    """Shutdown waits for nobody's longer limit, and nothing is tried again."""
+    runner.ordered = refusal
     limit = step.at + step.limits.shutdown_drain_ns
     due = step.deadlines.due_at(DeadlineName.DRAIN, runner.id)
     if due is not None and due > limit:
@@ -222,7 +231,14 @@ _LATE = ignore("it is being stopped already: too late to matter")
 _NO_LEASES_YET = illegal("a runner that is LOADING has no lease")
 _BURY = go(S.DEAD, "reaped", action=bury)
 _KILL = go(S.UNLOADING, "killed", action=kill)
-_KILL_NOW = stay("killed at once", action=kill)
+_KILL_NOW = (
+    stay("killed at once", action=kill, when=is_before_kill),
+    ignore("it is being killed already, and its deadline stands"),
+)
+_KILL_BY_ORDER_NOW = (
+    stay("killed at once", action=kill_by_order, when=is_before_kill),
+    stay("it is being killed already, and its deadline stands", action=note_order),
+)
 
 #        LOADING, READY, UNLOADING, DEAD
 RUNNER = Table(
@@ -329,7 +345,7 @@ RUNNER = Table(
         T.OPERATOR_STOP_FORCED: (
             go(S.UNLOADING, "stopped by force", action=kill_by_order),
             go(S.UNLOADING, "stopped by force: leases get a limit", action=drain_for_operator),
-            stay("stopped by force: killed at once", action=kill_by_order),
+            _KILL_BY_ORDER_NOW,
             _DEAD,
         ),
         T.WEDGED: (_KILL, _KILL, _KILL_NOW, _DEAD),
@@ -343,7 +359,7 @@ RUNNER = Table(
         T.SHUTDOWN_FORCED: (
             go(S.UNLOADING, "the service stops at once", action=kill_by_order),
             go(S.UNLOADING, "the service stops at once", action=kill_by_order),
-            stay("the service stops at once", action=kill_by_order),
+            _KILL_BY_ORDER_NOW,
             _DEAD,
         ),
         T.DRAIN_LIMIT: (

@@ -17,18 +17,18 @@ from typing import Any, TypeVar
 
 from statemachines import events, invariants, views
 from statemachines.admission import Admission
+from statemachines.covers import covers
 from statemachines.deadlines import DeadlineName
 from statemachines.drive import Driver
 from statemachines.effects import AnyEffect, FinishShutdown, SetThreads
 from statemachines.entities import Runner, RunnerState, Stage
 from statemachines.errors import InternalError, Refusal
-from statemachines.facts import LoadKey
+from statemachines.facts import LoadFailure, LoadKey
 from statemachines.failures import DRAINING, REPLACED, STOPPED_BY_OPERATOR
 from statemachines.lifecycle import ServiceState, ServiceTrigger
 from statemachines.limits import Limits
 from statemachines.load import LoadTrigger
 from statemachines.planning import Planner
-from statemachines.request import RequestTrigger
 from statemachines.runner import RunnerTrigger
 from statemachines.snapshot import StateView
 from statemachines.step import Step
@@ -164,6 +164,9 @@ class Scheduler:
             self._force_load(event.key, STOPPED_BY_OPERATOR, step)
         for runner in self._of_key(event.key):
             self._driver.fire_runner(runner, trigger, step, STOPPED_BY_OPERATOR)
+        if event.force:
+            self._admission.refuse_key(event.key, STOPPED_BY_OPERATOR, step)
+        self._world.note_stop(event.key, step.number)
 
     def _force_load(self, key: LoadKey, refusal: Refusal, step: Step) -> None:
         """The open load of a key that has no process yet is withdrawn; one that has goes with its runner."""
@@ -179,8 +182,7 @@ class Scheduler:
             trigger = RunnerTrigger.OPERATOR_STOP_FORCED if loading else RunnerTrigger.OPERATOR_STOP
             self._driver.fire_runner(runner, trigger, step, REPLACED)
         self._force_load(event.key, REPLACED, step)
-        for request in tuple(self._world.waiting.get(event.key, {}).values()):
-            self._driver.fire_request(request, RequestTrigger.REFUSED, step, REPLACED)
+        self._admission.refuse_key(event.key, REPLACED, step)
 
     # Runners
 
@@ -195,8 +197,16 @@ class Scheduler:
 
     def _runner_event(self, event: events.RunnerEvent, step: Step) -> None:
         runner = self._find(event.runner)
-        if runner is not None:
-            self._driver.fire_runner(runner, _RUNNER_TRIGGERS[type(event)], step, event)
+        if runner is None:
+            return
+        if isinstance(event, events.ModelLoaded) and not covers(event.loaded, runner.load.options):
+            event = events.LoadFailed(
+                at=event.at,
+                runner=event.runner,
+                kind=LoadFailure.ENGINE,
+                message="its runner loaded it with other options than it was asked for",
+            )
+        self._driver.fire_runner(runner, _RUNNER_TRIGGERS[type(event)], step, event)
 
     def _exit(self, event: events.ProcessExited, step: Step) -> None:
         """A process that took leases with it: each is lost, and what was sent of it is not known any more."""
@@ -232,7 +242,8 @@ class Scheduler:
     # Deadlines
 
     def _fire_due(self, step: Step) -> None:
-        while (filed := self._world.deadlines.pop_due(step.at)) is not None:
+        armed_by = self._world.deadlines.mark()
+        while (filed := self._world.deadlines.pop_due(step.at, armed_by=armed_by)) is not None:
             self._fire_deadline(*filed, step)
 
     def _fire_deadline(self, name: DeadlineName, owner: int, step: Step) -> None:

@@ -51,13 +51,16 @@ def request_wait(request: Request) -> Wait:
 
 def snapshot(world: World, at: int) -> StateView:
     """Everything at one moment."""
+    positions = _positions(world)
     return StateView(
         at=at,
         service=world.service.state.value,
         runners=tuple(_runner(runner, world) for runner in world.runners.values()),
         dead=tuple(_runner(runner, world) for runner in world.dead),
         loads=tuple(_load(load, world.deadlines) for load in world.loads.values()),
-        requests=tuple(_request(request, world.deadlines) for request in world.requests.values()),
+        requests=tuple(
+            _request(request, world.deadlines, positions.get(request.id, 0)) for request in world.requests.values()
+        ),
         devices=(_device(world.ledger),),
         counters=dict(world.counters),
     )
@@ -114,7 +117,7 @@ def _load(load: Load, deadlines: Deadlines) -> LoadView:
     )
 
 
-def _request(request: Request, deadlines: Deadlines) -> RequestView:
+def _request(request: Request, deadlines: Deadlines, position: int) -> RequestView:
     return RequestView(
         request=request.id,
         model=request.arrival.model,
@@ -123,7 +126,7 @@ def _request(request: Request, deadlines: Deadlines) -> RequestView:
         runner=None if request.runner is None else request.runner.id,
         load=None if request.load is None else request.load.id,
         lease=request.lease,
-        position=_position(request),
+        position=position,
         arrived_at=request.arrival.at,
         deadline=_deadline(request, deadlines),
     )
@@ -137,16 +140,13 @@ def _deadline(request: Request, deadlines: Deadlines) -> int | None:
     return waiting
 
 
-def _position(request: Request) -> int:
-    """How many requests have their turn before it, where it waits [count]."""
-    if request.state is not RequestState.WAITING:
-        return 0
-    places = (
-        () if request.runner is None else request.runner.waiters,
-        () if request.load is None else request.load.claimants,
-        () if request.behind is None else (*request.behind.claimants, *request.behind.behind),
-    )
-    return next(list(place).index(request.id) for place in places if place)
+def _positions(world: World) -> dict[int, int]:
+    """Of each WAITING request: how many have their turn before it, where it waits [count]."""
+    places = [
+        *(runner.waiters for runner in world.runners.values()),
+        *((*load.claimants, *load.behind) for load in world.loads.values()),
+    ]
+    return {request: position for place in places for position, request in enumerate(place)}
 
 
 def _device(ledger: Ledger) -> DeviceView:

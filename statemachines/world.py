@@ -20,6 +20,7 @@ class World:
         requests: every request that is not DONE, in order of arrival.
         waiting: of those the WAITING ones, by load key.
         waiting_count: how many those are together [count].
+        stopped: the step of the last operator's stop of a key, while requests wait for it.
         runners: every runner that is not DEAD, in order of birth.
         loads: every open load, in order of birth.
         open_load, ready: the one open load and the one READY runner of a key.
@@ -39,6 +40,7 @@ class World:
         self.requests: dict[RequestId, Request] = {}
         self.waiting: dict[LoadKey, dict[RequestId, Request]] = {}
         self.waiting_count = 0
+        self.stopped: dict[LoadKey, int] = {}
         self.runners: dict[RunnerId, Runner] = {}
         self.dead: deque[Runner] = deque(maxlen=limits.dead_kept)
         self.loads: dict[LoadId, Load] = {}
@@ -80,6 +82,7 @@ class World:
         del of_key[request.id]
         if not of_key:
             del self.waiting[request.key]
+            self.stopped.pop(request.key, None)
         self.waiting_count -= 1
 
     def unplace(self, request: Request) -> None:
@@ -91,6 +94,11 @@ class World:
         if request.behind is not None:
             request.behind.behind.pop(request.id, None)
         request.runner = request.load = request.behind = None
+
+    def note_stop(self, key: LoadKey, step_number: int) -> None:
+        """An operator's stop counts for those who wait now, also when their runner is yet to be born."""
+        if key in self.waiting:
+            self.stopped[key] = step_number
 
     # What has changed
 

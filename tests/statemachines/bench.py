@@ -115,7 +115,7 @@ class Bench:
         self.give(
             events.ModelLoaded(
                 runner=runner,
-                loaded=LoadedFacts(context, slots),
+                loaded=LoadedFacts(context, slots, cache_type=spawn.options.cache_type),
                 report=AllocationReport((DeviceBytes("CPU", mapped_bytes=MIB, kv_bytes=MIB),) if report else ()),
             )
         )

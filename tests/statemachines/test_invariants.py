@@ -8,6 +8,8 @@ from statemachines import invariants
 from statemachines.deadlines import DeadlineName
 from statemachines.entities import Stage
 from statemachines.errors import InternalError
+from statemachines.lifecycle import ServiceState
+from statemachines.limits import Limits
 from statemachines.units import LeaseId, LoadId, RequestId, RunnerId
 from statemachines.world import World
 from tests.statemachines.bench import Bench
@@ -97,6 +99,24 @@ def miscounted(world: World) -> None:
     world.waiting_count += 1
 
 
+def too_many_loading(world: World) -> None:
+    world.limits = Limits(loads_parallel_max=0)
+
+
+def too_long_a_queue(world: World) -> None:
+    world.limits = Limits(queue_len_max=0)
+
+
+def still_waiting_in_a_shutdown(world: World) -> None:
+    world.service.state = ServiceState.DRAINING
+
+
+def still_ready_in_a_shutdown(world: World) -> None:
+    world.service.state = ServiceState.STOPPED
+    world.loads.clear()
+    world.waiting.clear()
+
+
 @pytest.mark.parametrize(
     ("name", "harm"),
     [
@@ -114,6 +134,10 @@ def miscounted(world: World) -> None:
         ("fences_have_holders", fence_of_nobody),
         ("bounds_hold", too_many_runners),
         ("bounds_hold", miscounted),
+        ("bounds_hold", too_many_loading),
+        ("bounds_hold", too_long_a_queue),
+        ("shutdown_ends", still_waiting_in_a_shutdown),
+        ("shutdown_ends", still_ready_in_a_shutdown),
     ],
 )
 def test_an_invariant_sees_what_breaks_it(name: str, harm: Callable[[World], None]) -> None:

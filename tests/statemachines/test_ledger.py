@@ -81,6 +81,27 @@ def test_what_a_reaped_process_had_is_free_at_once() -> None:
     assert books.free_bytes == 900
 
 
+def test_a_reading_from_before_a_reap_still_lacks_what_the_process_had() -> None:
+    books = ledger(free_bytes=850)
+    books.observe(DeviceSample(HOST, 1000, 850, "read while the process lived"), {ONE: 50})
+    assert books.free_bytes == 900
+
+
+def test_a_reading_from_after_the_end_and_before_the_reap_is_not_counted_twice() -> None:
+    books = ledger(free_bytes=900)
+    books.reserve(ONE, mapped_bytes=0, own_bytes=50)
+    books.use(ONE, mapped_bytes=0, own_bytes=50)
+    books.observe(DeviceSample(HOST, 1000, 900, "the kernel has it back already"), {ONE: 0})
+    books.release(ONE)
+    assert books.free_bytes == 900
+
+
+def test_more_than_there_is_cannot_be_reserved() -> None:
+    books = ledger(free_bytes=100)
+    with pytest.raises(InternalError, match="more on host than there is"):
+        books.reserve(ONE, mapped_bytes=60, own_bytes=60)
+
+
 def test_bytes_are_reserved_once_and_released_once() -> None:
     books = ledger()
     books.reserve(ONE, mapped_bytes=1, own_bytes=1)
@@ -128,6 +149,8 @@ class Books(RuleBasedStateMachine):
 
     @rule(mapped_bytes=st.integers(0, 500), own_bytes=st.integers(0, 500))
     def reserve(self, mapped_bytes: int, own_bytes: int) -> None:
+        if mapped_bytes + own_bytes > self.books.free_bytes:
+            return
         self.fresh += 1
         self.books.reserve(RunnerId(self.fresh), mapped_bytes=mapped_bytes, own_bytes=own_bytes)
         self.held[RunnerId(self.fresh)] = (mapped_bytes, own_bytes)

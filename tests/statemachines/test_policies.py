@@ -103,17 +103,26 @@ ROOM = Room(
     owed_places=0,
     capacity_bytes=200,
     load_places=2,
+    owed_load_places=0,
 )
 
 
-def decided(need_bytes: int, *, key: KeyHold | None = None, yielding: int | None = None, **room: int) -> Decision:
+def decided(
+    need_bytes: int,
+    *,
+    key: KeyHold | None = None,
+    yielding: int | None = None,
+    serves_earlier: bool = False,
+    **room: int,
+) -> Decision:
     return decide(
         need_bytes,
         msgspec.structs.replace(ROOM, **room),
         idle=[candidate(1, 30)],
         busy=[candidate(2, 70)],
         key=key or KeyHold(),
-        yielding=None if yielding is None else RunnerId(yielding),
+        serves_earlier=serves_earlier,
+        yielding=None if yielding is None else candidate(yielding),
     )
 
 
@@ -130,7 +139,22 @@ def test_without_a_load_place_it_waits_and_nobody_is_unloaded_yet() -> None:
 
 
 def test_a_load_that_nobody_wants_yields_its_place() -> None:
-    assert decided(120, load_places=0, yielding=9) == Decision(victims=(RunnerId(9),), cause=Cause.LOAD_PLACE)
+    assert decided(110, load_places=0, yielding=9) == Decision(victims=(RunnerId(9),), cause=Cause.LOAD_PLACE)
+
+
+def test_a_load_that_nobody_wants_goes_on_when_its_place_would_not_help() -> None:
+    assert decided(111, load_places=0, yielding=9) == Decision(cause=Cause.LOAD_PLACE)
+
+
+def test_a_load_place_is_owed_to_an_earlier_load_that_waits_for_nothing_else() -> None:
+    assert decided(10, load_places=1, owed_load_places=1) == Decision(cause=Cause.LOAD_PLACE)
+    assert decided(10, load_places=2, owed_load_places=1).starts
+
+
+def test_who_came_earlier_is_served_before_his_runner_is_asked_to_go() -> None:
+    assert decided(500, capacity_bytes=999, serves_earlier=True) == Decision(cause=Cause.EARLIER_REQUESTS)
+    held = KeyHold(is_held=True, serves_earlier=True)
+    assert decided(10, key=held) == Decision(cause=Cause.EARLIER_REQUESTS)
 
 
 def test_idle_victims_go_before_anybody_is_fenced() -> None:

@@ -240,6 +240,7 @@ def test_two_clients_with_other_options_do_not_starve_each_other() -> None:
     smaller_later = bench.ask("a", num_ctx=4096)
     embedding = bench.ask("a", wanted=LoadOptions(4096, cache_type="q8_0"))
     assert bench.cause(larger) == "key"
+    assert bench.runner(runner).fence == bench.request(larger).load
     assert bench.request(smaller_later).load == bench.request(larger).load
     assert bench.cause(embedding) == "behind_load"
     assert bench.request(embedding).position == 2
@@ -247,7 +248,7 @@ def test_two_clients_with_other_options_do_not_starve_each_other() -> None:
     assert bench.runner(runner).state == "unloading"
     bench.load(bench.last_spawn().runner)
     assert bench.request(larger).state == "leased"
-    assert bench.cause(embedding) == "key"
+    assert bench.cause(embedding) == "earlier_requests"
 
 
 def test_an_unknown_lease_is_nobodys() -> None:

@@ -130,7 +130,7 @@ def test_force_gives_leases_a_limit_then_cancels_them_and_terminates() -> None:
     waiting = bench.ask("a")
     bench.give(events.OperatorStop(key=key_of("a"), force=True))
     assert bench.runner(ONE).stage == "draining"
-    assert bench.cause(waiting) == "loading"
+    assert bench.refusal_of(waiting).code is RefusalCode.STOPPED_BY_OPERATOR
     bench.pass_time(3 * NS_PER_S)
     lease = bench.lease_of(request)
     assert bench.now(effects.CancelLease) == [effects.CancelLease(lease, ONE)]
@@ -240,15 +240,108 @@ def test_shutdown_leaves_a_runner_that_is_ending_already_alone() -> None:
     assert bench.runner(ONE).deadlines == due
 
 
-def test_a_second_shutdown_kills_at_once() -> None:
+def test_a_second_shutdown_kills_at_once_and_a_third_changes_nothing() -> None:
     bench = Bench()
+    bench.ready("b")
     bench.ready("a")
     bench.ask("a")
-    bench.ready("b")
+    bench.give(events.ShutdownOrdered())
+    assert [bench.runner(RunnerId(runner)).stage for runner in (1, 2)] == ["terminating", "draining"]
     bench.give(events.ShutdownOrdered(force=True))
     assert {effect.runner for effect in bench.now(effects.KillRunner)} == {1, 2}
+    dues = [bench.runner(RunnerId(runner)).deadlines for runner in (1, 2)]
+    bench.pass_time(NS_PER_S)
+    bench.give(events.ShutdownOrdered(force=True))
+    bench.give(events.LinkLost(runner=ONE, message="end"))
+    assert [bench.runner(RunnerId(runner)).deadlines for runner in (1, 2)] == dues
+
+
+def test_a_first_shutdown_may_be_the_forced_one() -> None:
+    bench = Bench()
+    bench.ready("a")
+    bench.ask("b")
     bench.give(events.ShutdownOrdered(force=True))
     assert {effect.runner for effect in bench.now(effects.KillRunner)} == {1, 2}
+
+
+def test_nothing_is_tried_again_while_the_service_stops() -> None:
+    bench = Bench()
+    bench.ready("a")
+    request = bench.ask("a")
+    bench.give(events.LinkLost(runner=ONE, message="end"))
+    bench.give(events.ShutdownOrdered())
+    bench.end(bench.lease_of(request), LeaseOutcome.CRASHED, sent=False)
+    assert bench.refusal_of(request).code is RefusalCode.DRAINING
+    assert len(bench.all(effects.SpawnRunner)) == 1
+
+
+def test_an_unreapable_process_that_loses_its_link_stays_unreapable() -> None:
+    bench = Bench(stop_grace_ns=0, kill_grace_ns=0)
+    bench.ready("a", keep_alive_ns=0)
+    bench.pass_time(0)
+    bench.give(events.LinkLost(runner=ONE, message="end"))
+    assert bench.runner(ONE).stage == "unreapable"
+
+
+def test_somebody_else_makes_room_when_a_process_turns_out_unreapable() -> None:
+    bench = Bench(runners_max=2, stop_grace_ns=0, kill_grace_ns=NS_PER_S)
+    bench.ready("a")
+    other = bench.ready("b")
+    request = bench.ask("c")
+    assert bench.runner(ONE).state == "unloading"
+    bench.pass_time(2 * NS_PER_S)
+    assert bench.runner(ONE).stage == "unreapable"
+    assert bench.runner(other).state == "unloading"
+    bench.exit(other)
+    assert bench.request(request).cause is not None
+    assert bench.last_spawn().model == "c"
+
+
+def test_a_cancel_limit_of_zero_asks_again_and_again_and_hangs_nobody() -> None:
+    bench = Bench(cancel_ack_ns=0)
+    bench.ready("a")
+    bench.finish(bench.ask("a"))
+    bench.give(events.DeadlineReached())
+    assert bench.runner(ONE).state == "ready"
+
+
+def test_an_operators_stop_counts_although_the_runner_is_not_born_yet() -> None:
+    bench = Bench(loads_parallel_max=1)
+    bench.ask("z")
+    before = bench.ask("a", keep_alive_ns=FOREVER_NS)
+    bench.give(events.OperatorStop(key=key_of("a")))
+    bench.load(ONE)
+    runner = bench.last_spawn().runner
+    bench.load(runner)
+    bench.answer(before)
+    bench.pass_time(0)
+    assert bench.runner(runner).state == "unloading"
+
+
+def test_an_operators_stop_counts_although_the_first_try_is_lost() -> None:
+    bench = Bench()
+    before = bench.ask("a", keep_alive_ns=FOREVER_NS)
+    bench.give(events.OperatorStop(key=key_of("a")))
+    bench.exit(ONE, 1)
+    bench.pass_time(NS_PER_S)
+    after = bench.ask("a")
+    second = bench.last_spawn().runner
+    bench.load(second)
+    bench.answer(before)
+    assert bench.runner(second).keep_alive_ns == 0
+    bench.answer(after)
+
+
+def test_who_comes_after_a_stop_gets_the_default_keep_alive_of_the_load_he_waits_for() -> None:
+    bench = Bench(loads_parallel_max=1)
+    bench.ask("z")
+    bench.ask("a", keep_alive_ns=FOREVER_NS)
+    bench.give(events.OperatorStop(key=key_of("a")))
+    bench.ask("a")
+    bench.load(ONE)
+    runner = bench.last_spawn().runner
+    bench.load(runner)
+    assert bench.runner(runner).keep_alive_ns == bench.limits.keep_alive_default_ns
 
 
 def test_shutdown_ends_although_a_process_cannot_be_reaped() -> None:
@@ -351,7 +444,9 @@ def test_an_illegal_event_about_no_incarnation_condemns_nobody() -> None:
     world = bench.core._world
     step = Step(bench.at, 99, bench.limits, world.deadlines)
     bench.core._driver.fire_service(ServiceTrigger.OPENED, step)
-    request = Request(events.RequestArrived(request=waiting, model="b", key=key_of("b"), wanted=None, sizes=None), 1)  # type: ignore[arg-type]  # never looked at
+    request = Request(
+        events.RequestArrived(request=waiting, model="b", key=key_of("b"), wanted=None, sizes=None), 1, at=0
+    )  # type: ignore[arg-type]  # never looked at
     bench.core._driver.fire_request(request, RequestTrigger.LEASE_ENDED, step)
     assert [type(effect) for effect in step.effects] == [effects.ReportIgnored, effects.ReportIllegal]
     assert bench.runner(ONE).state == "ready"
