@@ -23,7 +23,8 @@ def engine_seed(seed: int) -> int:
 def sampler_chain(wanted: Sampling, *, vocabulary_tokens: int, context_tokens: int) -> SamplerChain:
     """Samplers for one answer; whatever is off is left out. The caller closes the chain."""
     chain = SamplerChain()
-    last_tokens = context_tokens if wanted.repeat_last_n < 0 else wanted.repeat_last_n
+    # The engine sets aside memory for as many as it is told; there are never more than the context.
+    last_tokens = context_tokens if wanted.repeat_last_n < 0 else min(wanted.repeat_last_n, context_tokens)
     if wanted.repeat_penalty != 1 and last_tokens:
         chain.penalties(vocabulary_tokens, last_tokens, wanted.repeat_penalty)
     if wanted.temperature <= 0:

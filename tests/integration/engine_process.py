@@ -54,6 +54,10 @@ class RunnerProcess:
                 break
         return messages
 
+    def close(self) -> None:
+        """Let go of the runner."""
+        self._sock.close()
+
     def wait(self) -> int:
         return self.process.wait(TIMEOUT_S)
 

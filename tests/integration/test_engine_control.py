@@ -8,11 +8,13 @@ import pytest
 from runner.llama import library
 from statemachines.errors import RemoteWireError
 from statemachines.units import LeaseId
+from statemachines.wire.exits import ExitStatus
 from statemachines.wire.messages import (
     Beat,
     Cancel,
     EndReason,
     LeaseEnded,
+    Ready,
     SetThreads,
     Shutdown,
     ThreadsSet,
@@ -22,6 +24,7 @@ from statemachines.wire.messages import (
 )
 from tests.factory.random_model import random_model
 from tests.factory.scripted import say, scripted_model
+from tests.integration.engine_process import runner_process
 from tests.integration.engine_runs import LEASE, Interrupt, chat, deltas_of, drive, end_of, generate, load_of, text_of
 
 pytestmark = pytest.mark.engine
@@ -136,6 +139,16 @@ def test_a_failed_decode_ends_the_runner(script: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(library.Context, "decode", lambda _context, _entries: -3)
     with pytest.raises(Exception, match="decode returned -3"):
         drive(load_of(script), [chat("short")])
+
+
+def test_a_closed_link_ends_a_runner_in_the_middle_of_a_prompt(tmp_path: Path) -> None:
+    with runner_process() as process:
+        process.send(load_of(random_model(tmp_path / "model.gguf"), context_tokens=60_000))
+        process.until(Ready)
+        process.send(generate("x" * 50_000))
+        process.until(Beat)
+        process.close()
+        assert process.wait() == ExitStatus.LINK_CLOSED
 
 
 def test_a_busy_runner_beats_by_graph_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from runner.llama.sampling import engine_seed
+from runner.llama import library
+from runner.llama.sampling import engine_seed, sampler_chain
 from statemachines.wire.messages import Sampling
 from tests.factory.random_model import random_model
 from tests.integration.engine_logits import Evaluated
@@ -146,3 +147,14 @@ def test_a_drawn_seed_makes_another_text_each_time(model: Path) -> None:
 )
 def test_every_other_seed_is_the_engines_own_and_never_its_wish_for_a_random_one(seed: int, given: int) -> None:
     assert engine_seed(seed) == given
+
+
+@pytest.mark.parametrize(("asked", "kept"), [(-1, 64), (1 << 30, 64), (5, 5)])
+def test_the_engine_never_looks_back_further_than_the_context(
+    asked: int, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(library.SamplerChain, "penalties", lambda _chain, _size, last, _repeat: given.append(last))
+    wanted = Sampling(repeat_penalty=1.5, repeat_last_n=asked)
+    sampler_chain(wanted, vocabulary_tokens=300, context_tokens=64).close()
+    assert given == [kept]
