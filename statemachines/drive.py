@@ -59,8 +59,11 @@ class Driver:
             del self._world.requests[request.id]
 
     def _leave_queue(self, request: Request, step: Step) -> None:
-        load = request.load
+        load, was_before_a_slot = request.load, request.runner is not None
         self._world.leave_waiting(request)
+        if was_before_a_slot:
+            # A load may have let it go first.
+            self._world.wake_loads()
         if load is not None and load.is_open and not load.claimants:
             self.fire_load(load, LoadTrigger.ABANDONED, step)
 

@@ -90,6 +90,16 @@ def test_a_fence_does_not_overtake_requests_that_came_earlier() -> None:
     assert bench.last_spawn().model == "a"
 
 
+def test_a_fence_goes_up_when_the_earlier_requests_leave() -> None:
+    bench = Bench(runners_max=1)
+    runner = bench.ready("b")
+    bench.ask("b")
+    earlier = bench.ask("b")
+    wanted = bench.ask("a")
+    bench.finish(earlier)
+    assert bench.runner(runner).fence == bench.request(wanted).load
+
+
 def test_a_queue_for_each_of_two_models_is_two_loads_and_not_one_for_each_request() -> None:
     bench = Bench(runners_max=1)
     queue = [bench.ask(model) for model in "aaaaaabbbbb"]
