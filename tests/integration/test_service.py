@@ -287,6 +287,8 @@ def test_a_second_signal_kills_the_runners_and_ends_it_with_status_130(models: P
         httpx.stream("POST", f"{service.address}/api/generate", json=body, timeout=HUNG_S) as reply,
     ):
         next(reply.iter_lines())
+        (runner,) = psutil.Process(service.process.pid).children()
+        runner.suspend()  # so that it can neither answer to its end nor leave by itself
         service.signal(signal.SIGINT)
         service.until("stopping")
         service.signal(signal.SIGINT)
