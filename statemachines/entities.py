@@ -4,6 +4,7 @@ They know one another (a runner its leases, a load its claimants, a request wher
 place. What happens to them is decided by their tables in `request`, `load` and `runner`; nothing here changes state.
 """
 
+from collections import OrderedDict
 from enum import StrEnum
 
 from statemachines.causes import PLANNING, Wait
@@ -180,7 +181,8 @@ class Runner:
     Attributes:
         load: the load it was started for.
         leases: what runs on it, in order of grant.
-        waiters: requests that wait for one of its slots, in order of arrival.
+        waiters: requests that wait for one of its slots, in turn. Ordered by a list of its own, because they leave at
+            the front, where a plain dictionary only gets slower.
         fence: the load that wants its bytes, its key or its place.
         is_retired: the file behind it was replaced: it takes no new request.
         stopped_at_step: the step of the last operator's stop; outranks the keep-alive of requests that came before.
@@ -217,7 +219,7 @@ class Runner:
         self.stage = Stage.NONE
         self.loaded: LoadedFacts | None = None
         self.leases: dict[LeaseId, Request] = {}
-        self.waiters: dict[int, Request] = {}
+        self.waiters: OrderedDict[RequestId, Request] = OrderedDict()
         self.fence: LoadId | None = None
         self.is_retired = False
         self.stopped_at_step = -1

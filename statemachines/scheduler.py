@@ -13,7 +13,7 @@ whatever else happened in time.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from statemachines import events, invariants, views
 from statemachines.admission import Admission
@@ -35,9 +35,6 @@ from statemachines.step import Step
 from statemachines.table import Kind
 from statemachines.units import HOST, LeaseId, LoadId, RequestId, RunnerId
 from statemachines.world import World
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 SETTLE_ROUNDS_MAX = 100_000
 """More rounds than any settling needs; reaching it means that two rules undo each other."""
@@ -286,12 +283,12 @@ class Scheduler:
         world, plans = self._world, 0
         for _ in range(SETTLE_ROUNDS_MAX):
             if world.to_place:
-                self._admission.place_key(_take_first(world.to_place)[0], step)
+                self._admission.place_key(world.to_place.popitem(last=False)[0], step)
             elif world.to_serve:
-                self._admission.serve(_take_first(world.to_serve)[1], step)
+                self._admission.serve(world.to_serve.popitem(last=False)[1], step)
             elif world.to_plan and plans < world.limits.plans_per_step_max:
                 plans += 1
-                self._planner.plan(_take_first(world.to_plan)[1], step)
+                self._planner.plan(world.to_plan.popitem(last=False)[1], step)
             else:
                 break
         else:
@@ -302,9 +299,3 @@ class Scheduler:
     def _share_cores(self, step: Step) -> None:
         for runner, threads in self._world.threads.balance(self._world.busy_runners()):
             step.emit(SetThreads(runner, threads))
-
-
-def _take_first(marked: dict[K, V]) -> tuple[K, V]:
-    """Remove and return what was marked first."""
-    key = next(iter(marked))
-    return key, marked.pop(key)

@@ -13,7 +13,6 @@ from statemachines.snapshot import (
     RunnerView,
     StateView,
 )
-from statemachines.units import RequestId
 from statemachines.world import World
 
 _RUNNER_DEADLINES = (
@@ -84,7 +83,7 @@ def _runner(runner: Runner, world: World) -> RunnerView:
         context_tokens=runner.load.options.context_tokens if runner.loaded is None else runner.loaded.context_tokens,
         fence=runner.fence,
         leases=tuple(_lease(request) for request in runner.leases.values()),
-        waiters=tuple(RequestId(request) for request in runner.waiters),
+        waiters=tuple(runner.waiters),
         keep_alive_ns=runner.keep_alive_ns,
         expires_at=world.deadlines.due_at(DeadlineName.IDLE, runner.id),
         deadlines=_deadlines(world.deadlines, _RUNNER_DEADLINES, runner.id),

@@ -1,6 +1,6 @@
 """Everything the core knows, and the indexes that keep its steps short. No decision is taken here."""
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 
 from statemachines.deadlines import Deadlines
@@ -47,9 +47,9 @@ class World:
         self.open_load: dict[LoadKey, Load] = {}
         self.ready: dict[LoadKey, Runner] = {}
         self.leases: dict[LeaseId, tuple[Request, Runner]] = {}
-        self.to_place: dict[LoadKey, None] = {}
-        self.to_serve: dict[RunnerId, Runner] = {}
-        self.to_plan: dict[LoadId, Load] = {}
+        self.to_place: OrderedDict[LoadKey, None] = OrderedDict()
+        self.to_serve: OrderedDict[RunnerId, Runner] = OrderedDict()
+        self.to_plan: OrderedDict[LoadId, Load] = OrderedDict()
         self.counters: dict[str, int] = {}
         self._born = {"lease": 0, "load": 0, "runner": 0}
 
