@@ -22,7 +22,7 @@ class StoredModel(msgspec.Struct, frozen=True):
     Attributes:
         name: as it is shown: ``demo:latest``.
         paths: the file, or all parts of a split one in order.
-        identity: of the first path.
+        identities: of each path.
         size_bytes: all parts together.
         modified_ns: of the newest part, wall time.
         digest: sha256 in hex, or None until it is known.
@@ -31,7 +31,7 @@ class StoredModel(msgspec.Struct, frozen=True):
 
     name: str
     paths: tuple[str, ...]
-    identity: FileIdentity
+    identities: tuple[FileIdentity, ...]
     size_bytes: int
     modified_ns: int
     digest: str | None

@@ -142,7 +142,7 @@ class Incarnation:
 
     def _ask_to_load(self) -> None:
         model, order = self._model, self._order
-        self._send(wire.Load(model.paths, model.identity, order.options, order.threads))
+        self._send(wire.Load(model.paths, model.identities, order.options, order.threads))
 
     def _hear_output(self, line: str) -> None:
         say_native(self.record.say, line)

@@ -101,7 +101,8 @@ class Answer:
         """The last message of the lease; `end` is set."""
         assert self.end is not None
         tokens = (*self._prompt, *self._made) if self.request.with_context else ()
-        return LeaseEnded(self.request.lease, self.end, self._usage(), context=tokens, rest=self._text.finish())
+        rest = self._text.finish(is_cut=self.end is not EndReason.STOP)
+        return LeaseEnded(self.request.lease, self.end, self._usage(), context=tokens, rest=rest)
 
     def _usage(self) -> Usage:
         started_ns, *prompted_ns = self._times_ns

@@ -69,12 +69,12 @@ def load(request: Load, log: EngineLog, on_progress: Callable[[float], bool]) ->
 
 
 def check_identity(request: Load) -> None:
-    """Raise `LoadError` unless the first path still is the file that the service means."""
+    """Raise `LoadError` unless every part still is the file that the service means."""
     try:
-        found = identity_of(os.stat(request.paths[0]))
+        found = tuple(identity_of(os.stat(path)) for path in request.paths)
     except OSError:
-        found = None
-    if found != request.identity:
+        found = ()
+    if found != request.identities:
         raise LoadError(
             LoadFailure.REPLACED,
             "the model file was replaced or removed since this load was planned; ask again to get the new one",

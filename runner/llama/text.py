@@ -10,8 +10,8 @@ from collections.abc import Sequence
 class Characters:
     """Puts UTF-8 together from pieces that may end anywhere.
 
-    A byte that can belong to no character becomes U+FFFD as soon as that is certain; an unfinished character at the
-    end becomes one too.
+    A byte that can belong to no character becomes U+FFFD as soon as that is certain; a character that is unfinished at
+    `finish` becomes one too.
     """
 
     def __init__(self) -> None:
@@ -74,8 +74,13 @@ class AnswerText:
         """What a token's bytes let out."""
         return self._stops.push(self._characters.push(piece))
 
-    def finish(self) -> str:
-        """What is left when the answer ends: nothing after a stop string."""
+    def finish(self, *, is_cut: bool) -> str:
+        """What is left when the answer ends: nothing after a stop string.
+
+        Args:
+            is_cut: the model would have gone on; the character that it had begun is left out.
+        """
         if self.is_stopped:
             return ""
-        return self._stops.push(self._characters.finish()) + self._stops.finish()
+        unfinished = "" if is_cut else self._characters.finish()
+        return self._stops.push(unfinished) + self._stops.finish()

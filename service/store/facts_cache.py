@@ -106,7 +106,7 @@ def _state_of(model: StoredModel) -> State:
         statuses = [os.stat(path) for path in model.paths]
     except OSError:
         raise _replaced(model) from None
-    if identity_of(statuses[0]) != model.identity:
+    if tuple(map(identity_of, statuses)) != model.identities:
         raise _replaced(model)
     return tuple((identity_of(status), status.st_ctime_ns) for status in statuses)
 

@@ -128,7 +128,7 @@ class ModelStore:
         return StoredModel(
             name=str(found.name),
             paths=found.paths,
-            identity=found.identities[0],
+            identities=found.identities,
             size_bytes=found.size_bytes,
             modified_ns=found.modified_ns,
             digest=self._digests.of(found.identities),

@@ -67,14 +67,14 @@ class Load(Message, frozen=True):
 
     Attributes:
         paths: the file, or all parts of a split one in order.
-        identity: what the first path must still be, before and after the load.
+        identities: what each path must still be, before and after the load.
         options: what to load for.
         threads: threads until the first `SetThreads` [count].
         gate_path: fault tests only: a named pipe that the load reads to its end before it reports any progress.
     """
 
     paths: tuple[str, ...]
-    identity: FileIdentity
+    identities: tuple[FileIdentity, ...]
     options: LoadOptions
     threads: int = 1
     gate_path: str | None = None

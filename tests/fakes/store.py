@@ -39,9 +39,9 @@ def facts_of(sizes: ModelSizes = SIZES) -> ModelFacts:
 
 def stored(name: str, *, version: int = 1) -> StoredModel:
     """A model whose file has been replaced ``version - 1`` times."""
-    identity = FileIdentity(1, sum(name.encode()), 1024, version)
+    identities = (FileIdentity(1, sum(name.encode()), 1024, version),)
     key = LoadKey(f"file:{name}:{version}")
-    return StoredModel(f"{name}:latest", (f"/models/{name}.gguf",), identity, 1024, version, None, key)
+    return StoredModel(f"{name}:latest", (f"/models/{name}.gguf",), identities, 1024, version, None, key)
 
 
 class FakeStore:

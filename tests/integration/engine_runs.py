@@ -35,10 +35,10 @@ def nothing(_sent: list[ToService]) -> ToRunner | None:
     return None
 
 
-def load_of(path: Path, *, context_tokens: int = 512, threads: int = 1, **options: object) -> Load:
+def load_of(path: Path, *more_parts: Path, context_tokens: int = 512, threads: int = 1, **options: object) -> Load:
     return Load(
-        (str(path),),
-        identity_of(os.stat(path)),
+        tuple(map(str, (path, *more_parts))),
+        tuple(identity_of(os.stat(part)) for part in (path, *more_parts)),
         LoadOptions(context_tokens, **options),  # type: ignore[arg-type]  # options of any type
         threads,
     )

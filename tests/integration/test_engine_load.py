@@ -54,10 +54,10 @@ def test_progress_goes_from_nothing_to_all(model: Path) -> None:
 
 def test_all_parts_of_a_split_model_are_loaded(tmp_path: Path) -> None:
     whole = random_model(tmp_path / "whole.gguf")
-    first = random_model(tmp_path / "split.gguf", tensors_per_part=5)
-    parts = tuple(sorted(map(str, tmp_path.glob("split-*"))))
+    random_model(tmp_path / "split.gguf", tensors_per_part=5)
+    parts = sorted(tmp_path.glob("split-*"))
     assert len(parts) > 2
-    load = msgspec.structs.replace(load_of(first), paths=parts)
+    load = load_of(*parts)
     request = generate("hello", num_predict=8)
     assert text_of(drive(load, [request])) == text_of(drive(load_of(whole), [request]))
 
@@ -67,6 +67,14 @@ def test_a_file_that_was_replaced_before_the_load_is_not_loaded(model: Path, tmp
     other = random_model(tmp_path / "other.gguf")
     stale = msgspec.structs.replace(load, paths=(str(other),))
     assert failure_of(stale).kind is LoadFailure.REPLACED
+
+
+def test_a_later_part_that_was_replaced_is_not_loaded(tmp_path: Path) -> None:
+    random_model(tmp_path / "split.gguf", tensors_per_part=5)
+    parts = sorted(tmp_path.glob("split-*"))
+    load = load_of(*parts)
+    os.utime(parts[1], ns=(1, 1))
+    assert failure_of(load).kind is LoadFailure.REPLACED
 
 
 def test_a_file_that_is_gone_is_not_loaded(tmp_path: Path) -> None:

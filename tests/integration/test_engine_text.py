@@ -62,6 +62,12 @@ def test_half_a_character_at_the_end_becomes_the_replacement_character(script: P
     assert end_of(sent).rest == "\ufffd"
 
 
+def test_half_a_character_that_a_limit_cut_off_is_left_out(script: Path) -> None:
+    sent = run(script, "cutoff", num_predict=2)
+    assert deltas_of(sent) == ["caf", ""]
+    assert (end_of(sent).reason, end_of(sent).rest) == (EndReason.LENGTH, "")
+
+
 def test_a_byte_of_no_character_becomes_the_replacement_character(script: Path) -> None:
     assert text_of(run(script, "bad")) == "x\ufffdy"
 

@@ -29,7 +29,7 @@ from statemachines.wire.messages import (
 )
 from tests.fakes.runner_talk import Talk, obedient_processes, talk_to
 
-LOAD = Load(("/models/a.gguf",), FileIdentity(1, 2, 3, 4), LoadOptions(context_tokens=4096))
+LOAD = Load(("/models/a.gguf",), (FileIdentity(1, 2, 3, 4),), LoadOptions(context_tokens=4096))
 LEASE = LeaseId(1)
 
 

@@ -416,7 +416,7 @@ async def test_a_model_that_is_replaced_while_a_request_waits_is_looked_up_again
         await answer(second, "the new words")
 
         await trio.testing.wait_all_tasks_blocked(0.01)
-        assert order.identity == new.identity
+        assert order.identities == new.identities
         assert first.signals == ["kill"]
         assert asking.answer is not None
         assert [event.key for event in arrivals(shell)] == [old.key, new.key]

@@ -85,7 +85,7 @@ async def test_it_greets_asks_for_the_load_and_passes_on_how_it_goes(autojump_cl
         process = await bench.processes.spawned()
         assert isinstance(await process.hear(), wire.Hello)
         process.greet()
-        assert await process.hear() == wire.Load(MODEL.paths, MODEL.identity, ORDER.options, threads=1)
+        assert await process.hear() == wire.Load(MODEL.paths, MODEL.identities, ORDER.options, threads=1)
         process.say(wire.Progress(400_000), READY)
         process.exit()
 

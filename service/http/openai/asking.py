@@ -7,7 +7,7 @@ import msgspec
 from service.http.bodies import typed
 from service.http.errors import ApiError, not_served
 from service.http.ollama.asking import check_top_logprobs
-from service.http.thinking import Think, read_effort
+from service.http.thinking import Think, read_effort, read_think
 
 
 class StreamOptions(msgspec.Struct):
@@ -54,6 +54,14 @@ class ChatCompletionsBody(msgspec.Struct, kw_only=True):
     verbosity: str = ""
     options: dict[str, Any] = {}
     num_ctx: int = 0
+    # Not of OpenAI's API, but what its clients send as extra fields to local servers.
+    top_k: Any = None
+    min_p: Any = None
+    repeat_penalty: Any = None
+    repeat_last_n: Any = None
+    typical_p: Any = None
+    format: Any = None
+    think: Any = None
     debug_render_only: bool = msgspec.field(default=False, name="_debug_render_only")
 
 
@@ -74,9 +82,13 @@ HARMLESS: dict[str, tuple[Any, ...]] = {
     "verbosity": ("", "medium"),
     "options": ({},),
     "num_ctx": (0,),
+    "format": (None, ""),
     "debug_render_only": (False,),
 }
 """Fields that are not served yet, with the values that ask for nothing."""
+
+SAMPLING_EXTRAS = ("top_k", "min_p", "repeat_penalty", "repeat_last_n", "typical_p")
+"""Options of ``/api/chat`` that count here too when they stand beside the fields of OpenAI."""
 
 
 def refuse_unserved(body: ChatCompletionsBody) -> None:
@@ -108,15 +120,18 @@ def read_options(body: ChatCompletionsBody) -> dict[str, Any]:
         "seed": body.seed,
         "num_predict": min(limits) if limits else None,
         "stop": _stop(body.stop),
+        **{name: getattr(body, name) for name in SAMPLING_EXTRAS},
     }
 
 
 def read_thinking(body: ChatCompletionsBody) -> Think:
-    """What the request says about thinking; the ``reasoning`` object counts before ``reasoning_effort``.
+    """What the request says about thinking: ``think`` counts before ``reasoning``, that before ``reasoning_effort``.
 
     Raises:
         ApiError: 400.
     """
+    if body.think is not None:
+        return read_think(body.think)
     return read_effort(body.reasoning.effort if body.reasoning else body.reasoning_effort)
 
 

@@ -99,11 +99,18 @@ def test_an_empty_stop_string_stops_nothing() -> None:
 def test_half_a_character_at_the_end_may_complete_no_stop_string() -> None:
     text = AnswerText(["€"])
     assert text.push("€".encode()[:2]) == ""
-    assert text.finish() == "\ufffd"
+    assert text.finish(is_cut=False) == "\ufffd"
     assert not text.is_stopped
 
 
 def test_nothing_comes_after_a_stop_string() -> None:
     text = AnswerText(["."])
     assert text.push(b"one. two") == "one"
-    assert text.finish() == ""
+    assert text.finish(is_cut=False) == ""
+
+
+def test_a_character_that_a_limit_cut_off_is_left_out() -> None:
+    text = AnswerText(["EN"])
+    assert text.push(b"abE") == "ab"
+    assert text.push("€".encode()[:2]) == ""
+    assert text.finish(is_cut=True) == "E"

@@ -107,7 +107,7 @@ def test_a_split_model_is_its_first_part_with_all_parts(shelf: Shelf) -> None:
     model = shelf.find("big")
     assert [Path(path).name for path in model.paths] == [f"big-{no:05}-of-00003.gguf" for no in (1, 2, 3)]
     assert model.size_bytes == 6
-    assert model.identity.size_bytes == 1
+    assert model.identities[0].size_bytes == 1
     assert model.modified_ns == 3 * 10**9
     assert shelf.names == [model.name] == ["big:latest"]
 

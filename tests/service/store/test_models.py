@@ -57,7 +57,7 @@ def test_a_replaced_file_is_a_new_model_and_the_old_key_is_told_once(one: Shelf)
     old = one.find("demo")
     one.put("Demo.gguf", "other weights")
     new = one.find("demo")
-    assert new.identity != old.identity
+    assert new.identities != old.identities
     assert new.key != old.key
     assert one.names == ["Demo:latest"]
     assert one.replaced == [old.key]

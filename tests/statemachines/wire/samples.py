@@ -48,7 +48,7 @@ OTHER_LEASE = LeaseId(8)
 
 HELLO = Hello(PROTOCOL_VERSION, "0.1.0", 4711)
 READ_FACTS = ReadFacts(("/models/a.gguf",), with_arrays=True)
-LOAD = Load(("/models/a.gguf",), FileIdentity(1, 2, 3, 4), LoadOptions(context_tokens=4096), threads=2)
+LOAD = Load(("/models/a.gguf",), (FileIdentity(1, 2, 3, 4),), LoadOptions(context_tokens=4096), threads=2)
 GENERATE = Generate(LEASE, ChatPrompt((ChatMessage("user", "Grüß Gott, 世界 🚂"),)), stop=("END",))
 GENERATE_OTHER = Generate(OTHER_LEASE, TextPrompt("raw"))
 CANCEL = Cancel(LEASE)

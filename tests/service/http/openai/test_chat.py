@@ -73,6 +73,21 @@ async def test_fields_reach_the_runner_by_their_other_names(call: Caller) -> Non
     assert call.front.leased == [("demo:latest", None, None)]
 
 
+async def test_sampling_options_that_clients_add_for_local_servers_count(call: Caller) -> None:
+    extras = {"top_k": 7, "min_p": 0.1, "repeat_penalty": 1.2, "repeat_last_n": 16, "typical_p": 1.0}
+    await call.post(PATH, {**ASK, **extras})
+    (orders,) = call.front.generated
+    sampling = orders.sampling
+    assert (sampling.top_k, sampling.min_p, sampling.repeat_penalty, sampling.repeat_last_n) == (7, 0.1, 1.2, 16)
+    assert error(await call.post(PATH, {**ASK, "top_k": "many"}))[:2] == (400, "invalid_request_error")
+    assert error(await call.post(PATH, {**ASK, "typical_p": 0.5}))[:2] == (501, "api_error")
+
+
+async def test_think_counts_before_the_effort(call: Caller) -> None:
+    assert error(await call.post(PATH, {**ASK, "think": True}))[0] == 400
+    assert (await call.post(PATH, {**ASK, "think": False, "reasoning_effort": "high"})).status == 200
+
+
 async def test_temperature_and_top_p_default_to_one(call: Caller) -> None:
     await call.post(PATH, {**ASK, "temperature": None})
     assert call.front.generated[0].sampling == Sampling(temperature=1.0, top_p=1.0)
@@ -148,6 +163,7 @@ async def test_a_turn_with_more_than_text_is_refused_by_name(call: Caller, turn:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
+        ("format", "json"),
         ("frequency_penalty", 0.5),
         ("presence_penalty", -0.5),
         ("response_format", {"type": " JSON_object"}),
