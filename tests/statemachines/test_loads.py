@@ -53,66 +53,6 @@ def test_the_longest_idle_leaves_when_there_is_no_runner_place() -> None:
     assert bench.last_spawn().model == "a"
 
 
-def test_a_busy_runner_is_fenced_and_leaves_with_its_last_lease() -> None:
-    bench = Bench(runners_max=1)
-    runner = bench.ready("b")
-    busy = bench.ask("b")
-    wanted = bench.ask("a")
-    waiting = bench.ask("b")
-    assert bench.runner(runner).fence == bench.request(wanted).load
-    cause = bench.request(waiting).cause
-    assert cause is not None
-    assert (cause.cause, cause.holders) == ("fence", (f"runner {runner}", f"load {bench.request(wanted).load}"))
-    late = bench.ask("b")
-    assert bench.request(late).load == bench.request(waiting).load
-    bench.answer(busy)
-    assert bench.runner(runner).state == "unloading"
-    bench.exit(runner)
-    assert bench.last_spawn().model == "a"
-    assert bench.cause(late) == "runner_place"
-
-
-def test_a_fence_does_not_overtake_requests_that_came_earlier() -> None:
-    bench = Bench(runners_max=1)
-    runner = bench.ready("b")
-    first, second = bench.ask("b"), bench.ask("b")
-    wanted = bench.ask("a")
-    third = bench.ask("b")
-    cause = bench.request(wanted).cause
-    assert cause is not None
-    assert (cause.cause, cause.holders) == ("earlier_requests", (f"runner {runner}",))
-    bench.answer(first)
-    assert bench.request(second).state == "leased"
-    assert bench.runner(runner).fence == bench.request(wanted).load
-    assert bench.cause(third) == "fence"
-    bench.answer(second)
-    bench.exit(runner)
-    assert bench.last_spawn().model == "a"
-
-
-def test_a_fence_goes_up_when_the_earlier_requests_leave() -> None:
-    bench = Bench(runners_max=1)
-    runner = bench.ready("b")
-    bench.ask("b")
-    earlier = bench.ask("b")
-    wanted = bench.ask("a")
-    bench.finish(earlier)
-    assert bench.runner(runner).fence == bench.request(wanted).load
-
-
-def test_a_queue_for_each_of_two_models_is_two_loads_and_not_one_for_each_request() -> None:
-    bench = Bench(runners_max=1)
-    queue = [bench.ask(model) for model in "aaaaaabbbbb"]
-    for request in queue:
-        if bench.request(request).state == "waiting":
-            for runner in bench.core.snapshot().runners:
-                if runner.state == "unloading":
-                    bench.exit(runner.runner)
-            bench.load(bench.last_spawn().runner)
-        bench.answer(request)
-    assert [spawn.model for spawn in bench.all(effects.SpawnRunner)] == ["a", "b"]
-
-
 def test_a_load_that_somebody_claims_is_not_killed_for_an_older_request_that_it_does_not_cover() -> None:
     bench = Bench()
     old = bench.ready("a")
@@ -155,100 +95,12 @@ def test_a_runner_that_loaded_something_else_than_was_asked_for_is_a_failed_load
     assert bench.runner(RunnerId(1)).stage == "killing"
 
 
-def test_load_places_are_given_in_order_of_birth() -> None:
-    bench = Bench(loads_parallel_max=1, runners_max=40)
-    for number in range(13):
-        bench.ask(f"m{number}")
-    bench.sample(64 * GIB)
-    for number in range(13):
-        bench.load(bench.last_spawn().runner)
-        bench.pass_time(0)
-        assert bench.last_spawn().model == f"m{min(number + 1, 12)}"
-
-
-def test_a_fence_that_falls_serves_those_who_waited_behind_it_in_the_same_step() -> None:
-    bench = Bench(runners_max=1)
-    runner = bench.ready("b")
-    busy = bench.ask("b")
-    wanted = bench.ask("a")
-    waiting = bench.ask("b")
-    fenced_load = bench.request(waiting).load
-    bench.finish(wanted)
-    assert bench.runner(runner).fence is None
-    assert any(report.id == fenced_load and report.target == "served" for report in bench.now(effects.ReportTransition))
-    assert bench.runner(runner).waiters == (waiting,)
-    bench.answer(busy)
-    assert bench.request(waiting).state == "leased"
-
-
-def test_a_load_of_the_same_key_with_other_options_fences_its_runner_even_where_bytes_would_fit() -> None:
-    bench = Bench()
-    runner = bench.ready("a")
-    busy = bench.ask("a")
-    larger = bench.ask("a", num_ctx=8192)
-    assert bench.runner(runner).fence == bench.request(larger).load
-    bench.sample(64 * GIB)
-    assert bench.cause(larger) == "key"
-    bench.answer(busy)
-    assert bench.last_spawn().options.context_tokens == 8192
-    assert bench.runner(runner).state == "unloading"
-
-
 def test_the_next_load_may_start_beside_the_old_runner_if_the_bytes_are_there() -> None:
     bench = Bench()
     runner = bench.ready("a")
     bench.ask("a", num_ctx=8192)
     assert bench.runner(runner).state == "unloading"
     assert bench.last_spawn().runner != runner
-
-
-def test_bytes_are_given_in_order_of_arrival() -> None:
-    bench = Bench(memory_bytes=3 * NEED)
-    busy_runner = bench.ready("b")
-    busy = bench.ask("b")
-    large = bench.ask("a", weight_bytes=2 * NEED)
-    small = bench.ask("c", weight_bytes=50 * MIB)
-    assert bench.cause(large) == "bytes"
-    assert bench.runner(busy_runner).fence == bench.request(large).load
-    assert bench.cause(small) == "earlier_loads"
-    bench.answer(busy)
-    bench.exit(busy_runner)
-    assert bench.all(effects.SpawnRunner)[1].model == "a"
-
-
-def test_a_later_load_waits_behind_earlier_ones_by_name() -> None:
-    bench = Bench(memory_bytes=2 * NEED + MIB)
-    first = bench.ready("b")
-    bench.ask("b")
-    blocked = bench.ask("a", weight_bytes=150 * MIB)
-    later = bench.ask("c", weight_bytes=150 * MIB)
-    assert bench.runner(first).fence == bench.request(blocked).load
-    cause = bench.request(later).cause
-    assert cause is not None
-    assert (cause.cause, cause.holders) == ("earlier_loads", (f"load {bench.request(blocked).load}",))
-
-
-def test_loads_whose_bytes_fit_run_side_by_side_up_to_the_limit() -> None:
-    bench = Bench(loads_parallel_max=2)
-    bench.ask("a")
-    bench.ask("b")
-    third = bench.ask("c")
-    assert [spawn.model for spawn in bench.all(effects.SpawnRunner)] == ["a", "b"]
-    cause = bench.request(third).cause
-    assert cause is not None
-    assert (cause.cause, cause.holders) == ("load_place", ("runner 1", "runner 2"))
-    bench.load(RunnerId(1))
-    assert bench.last_spawn().model == "c"
-
-
-def test_more_waiting_loads_than_one_step_plans_are_due_at_once() -> None:
-    bench = Bench(plans_per_step_max=1, loads_parallel_max=3)
-    blocked = [bench.ask(model) for model in ("a", "b", "c", "d", "e")]
-    bench.sample(64 * GIB)
-    assert bench.core.next_deadline() == bench.at
-    bench.pass_time(0)
-    assert bench.core.next_deadline() != bench.at
-    assert [bench.cause(request) for request in blocked] == ["loading"] * 3 + ["load_place"] * 2
 
 
 def test_a_load_that_is_about_to_be_planned_says_so() -> None:
@@ -459,17 +311,6 @@ def test_a_key_is_alive_while_a_load_or_a_runner_of_it_is() -> None:
     assert LoadId(3) == bench.open_load("a").load
 
 
-def test_a_load_waits_for_one_that_is_still_loading_when_nobody_else_could_make_room() -> None:
-    bench = Bench(runners_max=1)
-    bench.ask("a")
-    waiting = bench.ask("b")
-    cause = bench.request(waiting).cause
-    assert cause is not None
-    assert (cause.cause, cause.holders) == ("runner_place", ("runner 1",))
-    bench.load(RunnerId(1))
-    assert bench.runner(RunnerId(1)).fence == bench.request(waiting).load
-
-
 def test_a_host_that_others_fill_loses_the_longest_idle_runner_and_no_lease() -> None:
     bench = Bench(memory_bytes=8 * NEED)
     old, young, busy = bench.ready("a"), bench.ready("b"), bench.ready("c")
@@ -493,16 +334,3 @@ def test_a_load_in_progress_is_not_counted_twice_against_one_that_waits() -> Non
     resident = events.Resident(RunnerId(1), own_bytes)
     bench.give(events.DevicesSampled(samples=(sample,), resident=(resident,)))
     assert bench.cause(waiting) == "load_place"
-
-
-def test_a_load_whose_last_claimant_a_runner_can_serve_after_all_is_withdrawn() -> None:
-    bench = Bench(runners_max=1)
-    runner = bench.ready("a")
-    bench.ask("a")
-    other = bench.ask("b")
-    larger, smaller = bench.ask("a", num_ctx=8192), bench.ask("a", num_ctx=2048)
-    assert bench.request(smaller).load == bench.request(larger).load
-    bench.finish(larger)
-    bench.finish(other)
-    assert bench.runner(runner).waiters == (smaller,)
-    assert bench.core.snapshot().loads == ()
