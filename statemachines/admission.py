@@ -11,7 +11,7 @@ from itertools import islice
 from statemachines.covers import covers
 from statemachines.deadlines import DeadlineName
 from statemachines.drive import Driver
-from statemachines.entities import Load, Request, Runner
+from statemachines.entities import Load, Request, RequestState, Runner
 from statemachines.errors import Refusal
 from statemachines.events import LeaseEnded, LeaseOutcome, RequestArrived, RequestFinished
 from statemachines.facts import LoadKey
@@ -62,7 +62,7 @@ class Admission:
         ready = self._world.ready.get(request.key)
         if ready is not None and ready.is_retired:  # (2)
             return REPLACED
-        if ready is not None and self._covers(ready, request) and ready.free_slots > len(ready.waiters):
+        if ready is not None and _covers(ready, request) and ready.free_slots > len(ready.waiters):
             return None
         return queue_full(self._world.waiting_count - 1, self._world.limits.queue_len_max)  # (3)
 
@@ -92,6 +92,8 @@ class Admission:
             # Its link is at its end: nobody may be granted a slot of it between this and ProcessExited.
             self._driver.fire_runner(runner, RunnerTrigger.LINK_LOST, step, event)
         self._driver.fire_request(request, self._how_it_ended(request, event), step, event)
+        if request.state is RequestState.WAITING:
+            self._world.note_stop(request.key, runner.stopped_at_step)
         self._driver.fire_runner(runner, RunnerTrigger.LEASE_ENDED, step)
         self._world.to_serve[runner.id] = runner
         self._world.wake_loads()
@@ -110,16 +112,17 @@ class Admission:
     def place_key(self, key: LoadKey, step: Step) -> None:
         """Place all waiting requests of a key anew, in turn; a load that loses its claimants to a runner hears of it.
 
-        Those whom the open load covers come first, so that it never looks abandoned to one whom it does not cover.
+        Those whom the READY runner serves come first, so that they keep their turn; then those whom the open load
+        covers, so that it never looks abandoned to one whom it does not cover.
         """
-        load = self._world.open_load.get(key)
+        ready, load = self._world.ready.get(key), self._world.open_load.get(key)
         if load is not None and self._driver.serve_waiting_load(load, step):
             load = None
         was_claimed = load is not None and bool(load.claimants)
         requests = in_turn(self._world.waiting.get(key, {}).values())
         for request in requests:
             self._world.unplace(request)
-        for request in sorted(requests, key=lambda request: not _is_covered_by(load, request)):
+        for request in sorted(requests, key=lambda request: _rank(request, ready, load)):
             self._place(request, step)
         if load is not None and load.is_open and was_claimed and not load.claimants:
             self._driver.fire_load(load, LoadTrigger.ABANDONED, step)
@@ -134,7 +137,7 @@ class Admission:
         (5) With a load of its own.
         """
         ready = self._world.ready.get(request.key)
-        if ready is not None and ready.is_open and self._covers(ready, request):  # (1)
+        if ready is not None and ready.is_open and _covers(ready, request):  # (1)
             request.runner = ready
             ready.waiters[request.id] = request
             self._world.to_serve[ready.id] = ready
@@ -152,13 +155,11 @@ class Admission:
             return
         self._claim(self._open_load(request, step), request, step)  # (5)
 
-    def _covers(self, runner: Runner, request: Request) -> bool:
-        return runner.loaded is not None and covers(runner.loaded, request.wanted)
-
     def _claim(self, load: Load, request: Request, step: Step) -> None:
         request.load = load
         request.waited_load = load.id
         load.claimants[request.id] = request
+        load.turn = request.arrived_step if load.turn is None else min(load.turn, request.arrived_step)
         self._driver.fire_load(load, LoadTrigger.CLAIMED, step)
 
     def _open_load(self, request: Request, step: Step) -> Load:
@@ -208,5 +209,11 @@ class Admission:
             self.refuse_key(key, refusal, step)
 
 
-def _is_covered_by(load: Load | None, request: Request) -> bool:
-    return load is not None and covers(load.options, request.wanted)
+def _covers(runner: Runner, request: Request) -> bool:
+    return runner.loaded is not None and covers(runner.loaded, request.wanted)
+
+
+def _rank(request: Request, ready: Runner | None, load: Load | None) -> int:
+    if ready is not None and ready.is_open and _covers(ready, request):
+        return 0
+    return 1 if load is not None and covers(load.options, request.wanted) else 2

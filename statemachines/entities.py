@@ -114,6 +114,7 @@ class Load:
 
     Attributes:
         need: bytes it will hold on the host, by formula or by what an earlier load taught.
+        turn: the step of arrival of the oldest request that ever claimed it; who came earlier is served before it.
         claimants, behind: requests that it will serve, and those that wait for it to get out of the way; in order.
         runner: its incarnation while STARTING.
         fenced: the runners on which it raised a fence.
@@ -137,6 +138,7 @@ class Load:
         "options",
         "runner",
         "state",
+        "turn",
         "wait",
     )
 
@@ -157,6 +159,7 @@ class Load:
         self.options = options
         self.need = need
         self.opened_at = at
+        self.turn: int | None = None
         self.attempts_max = attempts_max
         self.state = LoadState.WAITING
         self.claimants: dict[RequestId, Request] = {}

@@ -196,11 +196,11 @@ class DevicesSampled(Event, frozen=True):
     """Fresh figures of memory.
 
     Attributes:
-        resident: what the runners' processes had of it; one that is missing counts as nothing yet.
+        resident: what the runners' processes had of it, where a missing one had nothing; None when nobody knows.
     """
 
     samples: tuple[DeviceSample, ...]
-    resident: tuple[Resident, ...] = ()
+    resident: tuple[Resident, ...] | None = None
 
 
 AnyEvent = (

@@ -15,7 +15,6 @@ Raises `InternalError` when its own books contradict each other: that is fatal e
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from statemachines.bytes import BYTES, BytesState, BytesTrigger, Holding
 from statemachines.errors import InternalError
@@ -25,8 +24,6 @@ from statemachines.table import Kind, LookupInterpreter
 from statemachines.units import HOST, DeviceId, RunnerId
 
 _BYTES = LookupInterpreter(BYTES)
-
-NOTHING_RESIDENT: Mapping[RunnerId, int] = MappingProxyType({})
 
 
 class Ledger:
@@ -48,7 +45,7 @@ class Ledger:
         self._unsampled_bytes = 0
         self._freed_since_sample_bytes = 0
 
-    def observe(self, sample: DeviceSample, resident: Mapping[RunnerId, int] = NOTHING_RESIDENT) -> None:
+    def observe(self, sample: DeviceSample, resident: Mapping[RunnerId, int] | None = None) -> None:
         """Take a fresh sample for true.
 
         A sample is read beside the core and is never quite of this moment. What each process had at that very reading
@@ -56,18 +53,22 @@ class Ledger:
         that holds bytes now and had none then is gone already, or its bytes are still to come.
 
         Args:
-            resident: own bytes of runner processes at the reading [bytes]. Without a figure, what is in use counts as
-                resident and what is reserved as not.
+            resident: own bytes of runner processes at the reading [bytes], where a missing one had none. None when
+                nobody knows: then what is in use counts as resident and what is reserved as not.
         """
         self.sample = sample
+        known = self._assumed_resident() if resident is None else resident
         self._freed_since_sample_bytes = sum(
-            own_bytes for runner, own_bytes in resident.items() if runner not in self._holdings
+            own_bytes for runner, own_bytes in known.items() if runner not in self._holdings
         )
         for holding in self._holdings.values():
-            assumed = holding.own_bytes if holding.state is BytesState.USED else 0
-            sampled = min(holding.own_bytes, resident.get(holding.runner, assumed))
+            sampled = min(holding.own_bytes, known.get(holding.runner, 0))
             self._unsampled_bytes -= sampled - holding.sampled_bytes
             holding.sampled_bytes = sampled
+
+    def _assumed_resident(self) -> dict[RunnerId, int]:
+        used = (holding for holding in self._holdings.values() if holding.state is BytesState.USED)
+        return {holding.runner: holding.own_bytes for holding in used}
 
     def reserve(self, runner: RunnerId, *, mapped_bytes: int, own_bytes: int) -> None:
         """Book the plan of one incarnation.

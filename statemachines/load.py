@@ -20,7 +20,7 @@ exactly one incarnation.
 
 from enum import StrEnum
 
-from statemachines.causes import PLANNING
+from statemachines.causes import PLANNING, Cause, Wait
 from statemachines.deadlines import DeadlineName
 from statemachines.entities import Load, LoadState, Runner
 from statemachines.errors import Refusal
@@ -72,6 +72,7 @@ def begin_grace(load: Load, step: Step, _fact: object) -> None:
 
 def back_off(load: Load, step: Step, _failure: Refusal) -> None:
     load.runner = None
+    load.wait = Wait(Cause.BACKOFF, until=step.at + step.limits.retry_backoff_ns)
     step.arm(DeadlineName.BACKOFF, load.id, step.limits.retry_backoff_ns)
 
 

@@ -85,13 +85,13 @@ def decide(
     busy: Sequence[Candidate],
     key: KeyHold,
     serves_earlier: bool,
-    yielding: Candidate | None,
+    yielding: Sequence[Candidate],
 ) -> Decision:
     """Decide about one load (rules 1, 2, 3, 10, 11).
 
     (1) More than the machine could ever give: refused, before anything is unloaded for it.
-    (2) No load place that is not owed to an earlier load: it waits, and unloading somebody now would be too early. A
-        load that nobody wants yields its place if with its bytes the newcomer fits.
+    (2) No load place that is not owed to an earlier load: a load that nobody wants yields its place, with whomever
+        else has to go, if the newcomer fits then. Otherwise it waits, and unloading somebody now would be too early.
     (3) A READY runner of its own key that does not cover it leaves first, whatever the bytes say, and after it has
         served those who came earlier.
     (4) Everything there: it starts, unless (3) holds or what it takes is owed to an earlier load.
@@ -105,14 +105,13 @@ def decide(
         idle, busy: who may be unloaded, who may be fenced; without the runner of ``key``, and without those that have
             earlier requests to serve.
         serves_earlier: some runner has requests to serve that came before this load's.
-        yielding: a runner that is LOADING for nobody.
+        yielding: those of ``idle`` that are LOADING for nobody.
     """
     if need_bytes > room.capacity_bytes:  # (1)
         return Decision(never_fits=True)
     short = room.shortfall(need_bytes)
     if room.load_places <= room.owed_load_places:  # (2)
-        makes_room = yielding is not None and short.less((yielding,)).is_covered
-        return Decision(victims=(yielding.runner,) if yielding and makes_room else (), cause=Cause.LOAD_PLACE)
+        return _yield_place(short, idle, busy, key, yielding)
     if key.serves_earlier:  # (3)
         return Decision(cause=Cause.EARLIER_REQUESTS)
     if key.holder is not None:
@@ -138,14 +137,38 @@ def _make_room(
     otherwise: Cause,
     cause: Cause = Cause.KEY,
 ) -> Decision:
-    """(6), (7), (8), beside the runner of the load's own key, which has to go in any case."""
+    """(6), (7), (8), beside the runner of the load's own key, which has to go too."""
     victims = choose_idle(short, idle)  # (6)
     fences = choose_fences(short.less(victims), busy)  # (7)
     if not short.less(victims + fences).is_covered:  # (8)
-        victims, fences, cause = (), (), otherwise
+        return Decision(cause=otherwise)
     first = () if key.holder is None else (key.holder.runner,)
     return Decision(
         victims=(first if key.is_idle else ()) + tuple(victim.runner for victim in victims),
         fences=(() if key.is_idle else first) + tuple(fence.runner for fence in fences),
         cause=cause,
     )
+
+
+def _yield_place(
+    short: Shortfall,
+    idle: Sequence[Candidate],
+    busy: Sequence[Candidate],
+    key: KeyHold,
+    yielding: Sequence[Candidate],
+) -> Decision:
+    """(2): one unwanted load, with others if need be, so that there is room for the newcomer; as few as possible."""
+    ways = [way for one in yielding if (way := _yield_with(one, short, idle, busy, key)) is not None]
+    return min(ways, key=lambda way: (len(way.fences), len(way.victims)), default=Decision(cause=Cause.LOAD_PLACE))
+
+
+def _yield_with(
+    one: Candidate, short: Shortfall, idle: Sequence[Candidate], busy: Sequence[Candidate], key: KeyHold
+) -> Decision | None:
+    """Who has to go beside this one, or None if all of them do not suffice."""
+    rest = [candidate for candidate in idle if candidate is not one]
+    left = short.less((one,) if key.holder is None else (one, key.holder))
+    room = _make_room(left, rest, busy, key, otherwise=Cause.EARLIER_LOADS, cause=Cause.LOAD_PLACE)
+    if room.cause is not Cause.LOAD_PLACE:
+        return None
+    return msgspec.structs.replace(room, victims=(one.runner, *room.victims))

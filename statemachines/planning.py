@@ -42,21 +42,22 @@ class Planner:
         """
         until = self._world.deadlines.due_at(DeadlineName.BACKOFF, load.id)
         if until is not None:  # (1)
-            load.wait = Wait(Cause.BACKOFF, until=until)
+            self._wait(load, Wait(Cause.BACKOFF, until=until))
             return
         ready = self._world.ready.get(load.key)
         if ready is not None and ready.fence is not None and ready.fence != load.id:  # (2)
-            load.wait = Wait(Cause.FENCE, (f"runner {ready.id}", f"load {ready.fence}"))
+            self._wait(load, Wait(Cause.FENCE, (f"runner {ready.id}", f"load {ready.fence}")))
             return
         self._act(load, self._decide(load, ready), step)  # (3)
 
     def _decide(self, load: Load, ready: Runner | None) -> Decision:
         may_go = ready is not None and ready.fence is None and not _serves_earlier(ready, load)
         others = [runner for runner in self._world.runners.values() if runner is not ready]
+        idle = [(runner, self._candidate(runner)) for runner in others if _may_be_victim(runner)]
         return decide(
             load.need.total_bytes,
             self._room(load),
-            idle=[self._candidate(runner) for runner in others if _may_be_victim(runner)],
+            idle=[candidate for _, candidate in idle],
             busy=[self._candidate(runner) for runner in others if _may_be_fenced(runner, load)],
             key=KeyHold(
                 holder=self._candidate(ready) if ready is not None and may_go else None,
@@ -65,7 +66,7 @@ class Planner:
                 serves_earlier=ready is not None and _serves_earlier(ready, load),
             ),
             serves_earlier=any(_serves_earlier(runner, load) for runner in self._world.runners.values()),
-            yielding=next((self._candidate(runner) for runner in others if _is_loading_for_nobody(runner)), None),
+            yielding=[candidate for runner, candidate in idle if _is_loading_for_nobody(runner)],
         )
 
     def relieve(self, step: Step) -> None:
@@ -124,12 +125,12 @@ class Planner:
         for fence in decision.fences:
             self._driver.raise_fence(self._world.runners[fence], load, step)
         assert decision.cause is not None
-        self._wait(load, decision.cause)
+        self._wait(load, Wait(decision.cause, self._holders(load, decision.cause)))
 
-    def _wait(self, load: Load, cause: Cause) -> None:
+    def _wait(self, load: Load, wait: Wait) -> None:
         """Name what it waits for; when it stops to claim a load place, those behind it may have that."""
-        gives_way = load.wait.cause in _NEEDS_ONLY_A_LOAD_PLACE and cause not in _NEEDS_ONLY_A_LOAD_PLACE
-        load.wait = Wait(cause, self._holders(load, cause))
+        gives_way = load.wait.cause in _NEEDS_ONLY_A_LOAD_PLACE and wait.cause not in _NEEDS_ONLY_A_LOAD_PLACE
+        load.wait = wait
         if gives_way:
             self._world.wake_loads()
 
@@ -187,5 +188,4 @@ def _serves_earlier(runner: Runner, load: Load) -> bool:
     Otherwise two models with a queue each would evict each other after every single request.
     """
     oldest = next(iter(runner.waiters.values()), None)
-    wanting = min(claimant.arrived_step for claimant in load.claimants.values())
-    return oldest is not None and oldest.arrived_step < wanting
+    return oldest is not None and load.turn is not None and oldest.arrived_step < load.turn

@@ -175,6 +175,7 @@ class Scheduler:
         """No request reaches the old weights any more; who is being answered is answered to the end."""
         for runner in self._of_key(event.key):
             runner.is_retired = True
+            runner.ordered = REPLACED
             loading = runner.state is RunnerState.LOADING
             trigger = RunnerTrigger.OPERATOR_STOP_FORCED if loading else RunnerTrigger.OPERATOR_STOP
             self._driver.fire_runner(runner, trigger, step, REPLACED)
@@ -229,7 +230,9 @@ class Scheduler:
             runner.engine_step = event.step
 
     def _observe(self, event: events.DevicesSampled, step: Step) -> None:
-        resident = {found.runner: found.own_bytes for found in event.resident}
+        resident = None
+        if event.resident is not None:
+            resident = {found.runner: found.own_bytes for found in event.resident}
         for sample in event.samples:
             if sample.device == HOST:
                 self._world.ledger.observe(sample, resident)
@@ -281,14 +284,15 @@ class Scheduler:
     def _settle(self, step: Step) -> None:
         """Place, serve, plan, in this order, until nothing is marked; so slots are handed on before anything else."""
         world, plans = self._world, 0
+        plans_max = world.limits.plans_per_step_max
         for _ in range(SETTLE_ROUNDS_MAX):
             if world.to_place:
                 self._admission.place_key(world.to_place.popitem(last=False)[0], step)
             elif world.to_serve:
                 self._admission.serve(world.to_serve.popitem(last=False)[1], step)
-            elif world.to_plan and plans < world.limits.plans_per_step_max:
+            elif world.to_plan and plans < plans_max:
                 plans += 1
-                self._planner.plan(world.to_plan.popitem(last=False)[1], step)
+                self._planner.plan(world.next_to_plan(sweeps=2 * plans > plans_max + 1), step)
             else:
                 break
         else:

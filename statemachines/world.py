@@ -28,6 +28,7 @@ class World:
         to_place: keys whose waiting requests have to be placed anew.
         to_serve: runners that may have a slot to hand out.
         to_plan: WAITING loads that something may have changed for.
+        plan_cursor: how far the sweep over them has come; see `next_to_plan`.
         counters: what was ignored, illegal, unknown; for operators.
     """
 
@@ -49,7 +50,8 @@ class World:
         self.leases: dict[LeaseId, tuple[Request, Runner]] = {}
         self.to_place: OrderedDict[LoadKey, None] = OrderedDict()
         self.to_serve: OrderedDict[RunnerId, Runner] = OrderedDict()
-        self.to_plan: OrderedDict[LoadId, Load] = OrderedDict()
+        self.to_plan: dict[LoadId, Load] = {}
+        self.plan_cursor = LoadId(0)
         self.counters: dict[str, int] = {}
         self._born = {"lease": 0, "load": 0, "runner": 0}
 
@@ -98,7 +100,7 @@ class World:
     def note_stop(self, key: LoadKey, step_number: int) -> None:
         """An operator's stop counts for those who wait now, also when their runner is yet to be born."""
         if key in self.waiting:
-            self.stopped[key] = step_number
+            self.stopped[key] = max(step_number, self.stopped.get(key, -1))
 
     # What has changed
 
@@ -106,6 +108,18 @@ class World:
         """Something came free, or somebody's turn changed: every WAITING load is considered again (rule 6)."""
         for load in self.waiting_loads():
             self.to_plan[load.id] = load
+
+    def next_to_plan(self, *, sweeps: bool) -> Load:
+        """Take the oldest load that is marked, or (``sweeps``) the oldest beyond the last one that was taken so.
+
+        The oldest have the first word in every step; the sweep sees to it that everybody has his some time, however
+        often all are marked anew.
+        """
+        beyond = [load for load in self.to_plan if load > self.plan_cursor] if sweeps else []
+        chosen = min(beyond or self.to_plan)
+        if sweeps:
+            self.plan_cursor = chosen
+        return self.to_plan.pop(chosen)
 
     # What there is
 

@@ -179,7 +179,7 @@ class Books(RuleBasedStateMachine):
 
     @rule(free_bytes=st.integers(0, 9_000), resident=st.integers(0, 600))
     def observe(self, free_bytes: int, resident: int) -> None:
-        some = {runner: resident for runner in self.held if runner % 2}
+        some = {runner: resident for runner in self.held if runner % 2} if resident else None
         self.books.observe(DeviceSample(HOST, 10_000, free_bytes, "test"), some)
 
     @invariant()

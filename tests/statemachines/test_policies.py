@@ -115,14 +115,15 @@ def decided(
     serves_earlier: bool = False,
     **room: int,
 ) -> Decision:
+    yielders = [] if yielding is None else [candidate(yielding)]
     return decide(
         need_bytes,
         msgspec.structs.replace(ROOM, **room),
-        idle=[candidate(1, 30)],
+        idle=[candidate(1, 30), *yielders],
         busy=[candidate(2, 70)],
         key=key or KeyHold(),
         serves_earlier=serves_earlier,
-        yielding=None if yielding is None else candidate(yielding),
+        yielding=yielders,
     )
 
 
@@ -143,7 +144,22 @@ def test_a_load_that_nobody_wants_yields_its_place() -> None:
 
 
 def test_a_load_that_nobody_wants_goes_on_when_its_place_would_not_help() -> None:
-    assert decided(111, load_places=0, yielding=9) == Decision(cause=Cause.LOAD_PLACE)
+    assert decided(190, load_places=0, yielding=9, free_bytes=0) == Decision(cause=Cause.LOAD_PLACE)
+
+
+def test_a_load_that_nobody_wants_yields_with_others_when_all_of_them_make_room() -> None:
+    assert decided(140, load_places=0, yielding=9) == Decision(
+        victims=(RunnerId(9), RunnerId(1)), cause=Cause.LOAD_PLACE
+    )
+    key = KeyHold(is_held=True, holder=candidate(7, 50), is_idle=True)
+    assert decided(160, load_places=0, yielding=9, key=key) == Decision(
+        victims=(RunnerId(9), RunnerId(7)), cause=Cause.LOAD_PLACE
+    )
+
+
+def test_the_runner_of_its_own_key_stays_while_the_newcomer_would_not_fit() -> None:
+    key = KeyHold(is_held=True, holder=candidate(7), is_idle=True)
+    assert decided(190, key=key, free_bytes=0) == Decision(cause=Cause.KEY)
 
 
 def test_a_load_place_is_owed_to_an_earlier_load_that_waits_for_nothing_else() -> None:

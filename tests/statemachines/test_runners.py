@@ -450,3 +450,27 @@ def test_an_illegal_event_about_no_incarnation_condemns_nobody() -> None:
     bench.core._driver.fire_request(request, RequestTrigger.LEASE_ENDED, step)
     assert [type(effect) for effect in step.effects] == [effects.ReportIgnored, effects.ReportIllegal]
     assert bench.runner(ONE).state == "ready"
+
+
+def test_an_operators_stop_counts_for_a_request_that_is_tried_again() -> None:
+    bench = Bench()
+    request = bench.ask("a", keep_alive_ns=FOREVER_NS)
+    bench.load(ONE)
+    bench.give(events.OperatorStop(key=key_of("a")))
+    bench.end(bench.lease_of(request), LeaseOutcome.CRASHED, sent=False)
+    bench.exit(ONE, -6)
+    second = bench.last_spawn().runner
+    bench.load(second)
+    bench.answer(request)
+    bench.pass_time(0)
+    assert bench.runner(second).state == "unloading"
+
+
+def test_a_lease_lost_on_a_replaced_file_is_not_tried_again_with_the_old_one() -> None:
+    bench = Bench()
+    bench.ready("a")
+    request = bench.ask("a")
+    bench.give(events.ModelReplaced(key=key_of("a")))
+    bench.end(bench.lease_of(request), LeaseOutcome.CRASHED, sent=False)
+    assert bench.refusal_of(request).code is RefusalCode.MODEL_REPLACED
+    assert len(bench.all(effects.SpawnRunner)) == 1

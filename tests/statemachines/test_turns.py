@@ -1,6 +1,7 @@
 """Whose turn it is: bytes, places and fences among loads that wait at once."""
 
 from statemachines import effects
+from statemachines.causes import PLANNING
 from statemachines.units import GIB, MIB, RunnerId
 from tests.statemachines.bench import Bench, need_bytes
 
@@ -177,3 +178,66 @@ def test_a_load_whose_last_claimant_a_runner_can_serve_after_all_is_withdrawn() 
     bench.finish(other)
     assert bench.runner(runner).waiters == (smaller,)
     assert bench.core.snapshot().loads == ()
+
+
+def test_clients_that_come_and_go_do_not_move_a_loads_turn() -> None:
+    bench = Bench(runners_max=1)
+    runner = bench.ready("b")
+    first, second = bench.ask("b"), bench.ask("b")
+    passing = bench.ask("a")
+    patient = bench.ask("c")
+    for _ in range(2):
+        third, another = bench.ask("b"), bench.ask("a")
+        bench.finish(passing)
+        passing = another
+        bench.answer(first)
+        first, second = second, third
+    assert bench.runner(runner).state == "unloading"
+    assert bench.cause(passing) == "runner_place"
+    assert bench.cause(patient) == "earlier_loads"
+
+
+def test_the_oldest_load_takes_what_comes_free_although_more_wait_than_a_step_plans() -> None:
+    bench = Bench(runners_max=10, loads_parallel_max=10)
+    runners = [bench.ready(f"r{number}") for number in range(10)]
+    busy = [bench.ask(f"r{number}") for number in range(10)]
+    for number in range(10):
+        bench.ask(f"w{number}")
+        bench.pass_time(0)
+    order = []
+    for request, runner in zip(busy, runners, strict=True):
+        bench.answer(request)
+        bench.exit(runner)
+        bench.pass_time(0)
+        order.append(bench.last_spawn().model)
+    assert order == [f"w{number}" for number in range(10)]
+
+
+def test_everybody_is_planned_some_time_although_all_are_marked_anew_at_every_step() -> None:
+    bench = Bench(loads_parallel_max=1, runners_max=1, plans_per_step_max=2)
+    bench.ask("x")
+    waiting = [bench.ask(f"m{number}") for number in range(9)]
+    world = bench.core._world
+    for load in world.waiting_loads():
+        load.wait = PLANNING
+    for _ in waiting:
+        bench.sample(64 * GIB)
+    assert "planning" not in {bench.cause(request) for request in waiting}
+
+
+def test_the_runner_of_its_own_key_is_not_unloaded_before_there_is_room_for_the_next() -> None:
+    bench = Bench(memory_bytes=4 * NEED)
+    runner = bench.ready("a")
+    bench.ask("c", weight_bytes=250 * MIB)
+    larger = bench.ask("a", num_ctx=32768, weight_bytes=200 * MIB)
+    assert bench.runner(runner).state == "ready"
+    assert bench.cause(larger) == "key"
+
+
+def test_two_abandoned_loads_yield_to_one_that_fits_in_their_place() -> None:
+    bench = Bench(memory_bytes=4 * NEED + MIB, loads_parallel_max=2, runners_max=9)
+    abandoned = [bench.ask("a", weight_bytes=10 * MIB), bench.ask("b", weight_bytes=300 * MIB)]
+    for request in abandoned:
+        bench.finish(request)
+    bench.ask("c", weight_bytes=300 * MIB)
+    assert [bench.runner(RunnerId(runner)).state for runner in (1, 2)] == ["loading", "unloading"]
