@@ -11,7 +11,7 @@ from itertools import islice
 from statemachines.covers import covers
 from statemachines.deadlines import DeadlineName
 from statemachines.drive import Driver
-from statemachines.entities import Load, Request, RequestState, Runner
+from statemachines.entities import Load, Request, Runner
 from statemachines.errors import Refusal
 from statemachines.events import LeaseEnded, LeaseOutcome, RequestArrived, RequestFinished
 from statemachines.facts import LoadKey
@@ -22,6 +22,7 @@ from statemachines.memory import host_need
 from statemachines.queue import in_turn, queue_full
 from statemachines.request import RequestTrigger
 from statemachines.runner import RunnerTrigger
+from statemachines.states import RequestState
 from statemachines.step import Step
 from statemachines.units import LeaseId, RequestId
 from statemachines.views import request_wait

@@ -10,7 +10,7 @@ from enum import Enum
 
 from statemachines.covers import covers
 from statemachines.effects import ReportIgnored, ReportIllegal, ReportTransition
-from statemachines.entities import Load, LoadState, Request, RequestState, Runner, RunnerState
+from statemachines.entities import Load, Request, Runner
 from statemachines.errors import InternalError
 from statemachines.events import ModelLoaded
 from statemachines.failures import told
@@ -19,6 +19,7 @@ from statemachines.load import LOAD, LoadTrigger
 from statemachines.memory import actual
 from statemachines.request import REQUEST, RequestTrigger
 from statemachines.runner import RUNNER, RunnerTrigger
+from statemachines.states import LoadState, RequestState, RunnerState
 from statemachines.step import Step
 from statemachines.table import Kind, LookupInterpreter, Outcome, Table, TransitionsInterpreter
 from statemachines.world import World

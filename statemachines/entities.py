@@ -5,46 +5,14 @@ place. What happens to them is decided by their tables in `request`, `load` and 
 """
 
 from collections import OrderedDict
-from enum import StrEnum
 
 from statemachines.causes import PLANNING, Wait
 from statemachines.errors import Refusal
 from statemachines.events import RequestArrived
 from statemachines.facts import LoadedFacts, LoadKey, LoadOptions
 from statemachines.memory import HostNeed
+from statemachines.states import LoadState, RequestState, RunnerState, Stage
 from statemachines.units import LeaseId, LoadId, RequestId, RunnerId
-
-
-class RequestState(StrEnum):
-    WAITING = "waiting"
-    LEASED = "leased"
-    RELEASING = "releasing"
-    DONE = "done"
-
-
-class LoadState(StrEnum):
-    WAITING = "waiting"
-    STARTING = "starting"
-    SERVED = "served"
-    FAILED = "failed"
-    WITHDRAWN = "withdrawn"
-
-
-class RunnerState(StrEnum):
-    LOADING = "loading"
-    READY = "ready"
-    UNLOADING = "unloading"
-    DEAD = "dead"
-
-
-class Stage(StrEnum):
-    """How far UNLOADING has gone."""
-
-    NONE = ""
-    DRAINING = "draining"
-    TERMINATING = "terminating"
-    KILLING = "killing"
-    UNREAPABLE = "unreapable"
 
 
 class Request:

@@ -7,9 +7,9 @@ ledger's own books, which are fatal everywhere.
 from collections.abc import Callable
 
 from statemachines.deadlines import DeadlineName
-from statemachines.entities import RequestState, RunnerState, Stage
 from statemachines.errors import InternalError
 from statemachines.lifecycle import ServiceState
+from statemachines.states import RequestState, RunnerState, Stage
 from statemachines.units import RunnerId
 from statemachines.world import World
 

@@ -22,8 +22,9 @@ from enum import StrEnum
 
 from statemachines.causes import PLANNING, Cause, Wait
 from statemachines.deadlines import DeadlineName
-from statemachines.entities import Load, LoadState, Runner
+from statemachines.entities import Load, Runner
 from statemachines.errors import Refusal
+from statemachines.states import LoadState
 from statemachines.step import Step
 from statemachines.table import Table, go, ignore, illegal, stay
 

@@ -12,12 +12,13 @@ from statemachines.causes import Cause, Wait
 from statemachines.deadlines import DeadlineName
 from statemachines.drive import Driver
 from statemachines.effects import SpawnRunner
-from statemachines.entities import Load, Runner, RunnerState, Stage
+from statemachines.entities import Load, Runner
 from statemachines.eviction import Candidate, Shortfall, choose_idle
 from statemachines.failures import never_fits
 from statemachines.load import LoadTrigger
 from statemachines.placement import Decision, KeyHold, Room, decide
 from statemachines.runner import RunnerTrigger, is_idle
+from statemachines.states import RunnerState, Stage
 from statemachines.step import Step
 from statemachines.threads import THREADS_WHILE_LOADING
 from statemachines.world import World

@@ -16,9 +16,10 @@ from enum import StrEnum
 
 from statemachines.deadlines import DeadlineName
 from statemachines.effects import CancelLease, GrantLease, RefuseRequest
-from statemachines.entities import Request, RequestState
+from statemachines.entities import Request
 from statemachines.errors import Refusal, RefusalCode
 from statemachines.events import LeaseEnded, LeaseOutcome
+from statemachines.states import RequestState
 from statemachines.step import Step
 from statemachines.table import Table, go, ignore, illegal
 from statemachines.units import LeaseId
@@ -138,7 +139,7 @@ REQUEST = Table(
                 go(S.WAITING, "lost with nothing sent: once more", action=wait_again, when=may_retry),
                 go(S.RELEASING, "lost: the handler is told why", action=tell_loss),
             ),
-            go(S.DONE, "lost, but the handler was done before", action=end_lease),
+            go(S.DONE, "cancelled, or lost after the handler was done", action=end_lease),
             _OVER,
         ),
         T.FINISHED: (

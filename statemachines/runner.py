@@ -22,9 +22,10 @@ from enum import StrEnum
 
 from statemachines.deadlines import DeadlineName
 from statemachines.effects import CancelLease, KillRunner, SampleDevices, TerminateRunner
-from statemachines.entities import Runner, RunnerState, Stage
+from statemachines.entities import Runner
 from statemachines.errors import Refusal
 from statemachines.events import ModelLoaded
+from statemachines.states import RunnerState, Stage
 from statemachines.step import Step
 from statemachines.table import Table, go, ignore, illegal, stay
 from statemachines.units import FOREVER_NS, LoadId

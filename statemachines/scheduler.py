@@ -21,7 +21,7 @@ from statemachines.covers import covers
 from statemachines.deadlines import DeadlineName
 from statemachines.drive import Driver
 from statemachines.effects import AnyEffect, FinishShutdown, SetThreads
-from statemachines.entities import Runner, RunnerState, Stage
+from statemachines.entities import Runner
 from statemachines.errors import InternalError, Refusal
 from statemachines.facts import LoadFailure, LoadKey
 from statemachines.failures import DRAINING, REPLACED, STOPPED_BY_OPERATOR
@@ -31,6 +31,7 @@ from statemachines.load import LoadTrigger
 from statemachines.planning import Planner
 from statemachines.runner import RunnerTrigger
 from statemachines.snapshot import StateView
+from statemachines.states import RunnerState, Stage
 from statemachines.step import Step
 from statemachines.table import Kind
 from statemachines.units import HOST, LeaseId, LoadId, RequestId, RunnerId

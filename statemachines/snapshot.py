@@ -7,6 +7,7 @@ answer is in here, because none ever reaches the core.
 import msgspec
 
 from statemachines.facts import LoadedFacts, LoadKey
+from statemachines.states import LoadState, RequestState, RunnerState, Stage
 from statemachines.units import DeviceId, LeaseId, LoadId, RequestId, RunnerId
 
 
@@ -47,8 +48,8 @@ class RunnerView(msgspec.Struct, frozen=True):
     model: str
     key: LoadKey
     load: LoadId
-    state: str
-    stage: str
+    state: RunnerState
+    stage: Stage
     loaded: LoadedFacts | None
     context_tokens: int
     fence: LoadId | None
@@ -65,15 +66,18 @@ class RunnerView(msgspec.Struct, frozen=True):
 
 
 class LoadView(msgspec.Struct, frozen=True):
+    """One open load. ``deadline`` is when the last of its claimants stops waiting; None when only its grace runs."""
+
     load: LoadId
     model: str
     key: LoadKey
-    state: str
+    state: LoadState
     cause: CauseView | None
     claimants: tuple[RequestId, ...]
     attempts: int
     runner: RunnerId | None
     deadlines: tuple[DeadlineView, ...]
+    deadline: int | None
     opened_at: int
 
 
@@ -82,7 +86,7 @@ class RequestView(msgspec.Struct, frozen=True):
 
     request: RequestId
     model: str
-    state: str
+    state: RequestState
     cause: CauseView | None
     runner: RunnerId | None
     load: LoadId | None

@@ -2,7 +2,7 @@
 
 from statemachines.causes import Cause, Wait
 from statemachines.deadlines import DeadlineName, Deadlines
-from statemachines.entities import Load, Request, RequestState, Runner
+from statemachines.entities import Load, Request, Runner
 from statemachines.ledger import Ledger
 from statemachines.snapshot import (
     DeadlineView,
@@ -13,6 +13,7 @@ from statemachines.snapshot import (
     RunnerView,
     StateView,
 )
+from statemachines.states import RequestState
 from statemachines.world import World
 
 _RUNNER_DEADLINES = (
@@ -77,8 +78,8 @@ def _runner(runner: Runner, world: World) -> RunnerView:
         model=runner.model,
         key=runner.key,
         load=runner.load.id,
-        state=runner.state.value,
-        stage=runner.stage.value,
+        state=runner.state,
+        stage=runner.stage,
         loaded=runner.loaded,
         context_tokens=runner.load.options.context_tokens if runner.loaded is None else runner.loaded.context_tokens,
         fence=runner.fence,
@@ -106,12 +107,13 @@ def _load(load: Load, deadlines: Deadlines) -> LoadView:
         load=load.id,
         model=load.model,
         key=load.key,
-        state=load.state.value,
+        state=load.state,
         cause=load_wait(load).view(),
         claimants=tuple(load.claimants),
         attempts=load.attempts,
         runner=None if load.runner is None else load.runner.id,
         deadlines=_deadlines(deadlines, _LOAD_DEADLINES, load.id),
+        deadline=max(filter(None, (deadlines.due_at(DeadlineName.WAIT, one) for one in load.claimants)), default=None),
         opened_at=load.opened_at,
     )
 
@@ -120,7 +122,7 @@ def _request(request: Request, deadlines: Deadlines, position: int) -> RequestVi
     return RequestView(
         request=request.id,
         model=request.arrival.model,
-        state=request.state.value,
+        state=request.state,
         cause=None if request.state is RequestState.LEASED else request_wait(request).view(),
         runner=None if request.runner is None else request.runner.id,
         load=None if request.load is None else request.load.id,

@@ -4,11 +4,12 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 
 from statemachines.deadlines import Deadlines
-from statemachines.entities import Load, Request, Runner, RunnerState
+from statemachines.entities import Load, Request, Runner
 from statemachines.facts import LoadKey
 from statemachines.ledger import Ledger, host_ledger
 from statemachines.lifecycle import Service
 from statemachines.limits import Limits
+from statemachines.states import RunnerState
 from statemachines.threads import ThreadBudget
 from statemachines.units import LeaseId, LoadId, RequestId, RunnerId
 

@@ -58,7 +58,7 @@ def _ours(state: dict[str, Any], model: str, watched: int | None) -> int | None:
 
 def _loading(state: dict[str, Any], request: dict[str, Any]) -> dict[str, Any] | None:
     load = request.get("load")
-    runners = (view for view in _views(state, "runners") if str(view.get("state", "")).upper() == "LOADING")
+    runners = (view for view in _views(state, "runners") if view.get("state") == "loading")
     return next((view for view in runners if load is not None and view.get("load") == load), None)
 
 

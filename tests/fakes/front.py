@@ -18,6 +18,7 @@ from statemachines.errors import Refusal, RefusalCode, RequestRefused, Roundhous
 from statemachines.facts import FileIdentity, LayerKind, LayerSizes, LoadedFacts, LoadKey, ModelFacts, ModelSizes
 from statemachines.facts import TensorFacts as Tensor
 from statemachines.snapshot import RunnerView, StateView
+from statemachines.states import RunnerState, Stage
 from statemachines.units import NS_PER_S, LeaseId, LoadId, RequestId, RunnerId
 from statemachines.wire.messages import Delta, EndReason, Generate, LeaseEnded, Usage
 
@@ -26,7 +27,7 @@ WALL_AT_ZERO_NS = 1_700_000_000_000_000_000
 USAGE = Usage(prompt_tokens=7, cached_tokens=2, prompt_ns=5_000_000, output_tokens=3, output_ns=9_000_000)
 
 ENDED = LeaseEnded(LeaseId(0), EndReason.STOP, USAGE, context=(1, 2, 3))
-NOTHING_LOADED = StateView(0, "OPEN", (), (), (), (), (), {})
+NOTHING_LOADED = StateView(0, "open", (), (), (), (), (), {})
 
 
 def settings(**changes: object) -> Settings:
@@ -71,8 +72,8 @@ def runner(number: int, **changes: object) -> RunnerView:
         model="demo:latest",
         key=LoadKey("file:demo:latest"),
         load=LoadId(number),
-        state="READY",
-        stage="",
+        state=RunnerState.READY,
+        stage=Stage.NONE,
         loaded=LoadedFacts(context_tokens=1024, slots=1),
         context_tokens=4096,
         fence=None,

@@ -6,10 +6,10 @@ import pytest
 
 from statemachines import invariants
 from statemachines.deadlines import DeadlineName
-from statemachines.entities import Stage
 from statemachines.errors import InternalError
 from statemachines.lifecycle import ServiceState
 from statemachines.limits import Limits
+from statemachines.states import Stage
 from statemachines.units import LeaseId, LoadId, RequestId, RunnerId
 from statemachines.world import World
 from tests.statemachines.bench import Bench

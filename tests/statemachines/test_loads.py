@@ -334,3 +334,14 @@ def test_a_load_in_progress_is_not_counted_twice_against_one_that_waits() -> Non
     resident = events.Resident(RunnerId(1), own_bytes)
     bench.give(events.DevicesSampled(samples=(sample,), resident=(resident,)))
     assert bench.cause(waiting) == "load_place"
+
+
+def test_a_waiting_load_shows_when_its_last_claimant_stops_to_wait() -> None:
+    bench = Bench(loads_parallel_max=1, wait_ns=10 * NS_PER_S)
+    bench.ask("a")
+    first = bench.ask("b")
+    bench.pass_time(3 * NS_PER_S)
+    second = bench.ask("b")
+    load = bench.open_load("b")
+    assert load.deadline == bench.request(second).deadline == bench.at + 10 * NS_PER_S
+    assert bench.request(first).deadline == load.deadline - 3 * NS_PER_S

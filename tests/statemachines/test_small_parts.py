@@ -6,13 +6,13 @@ import pytest
 from statemachines import effects, events, failures
 from statemachines.causes import Cause, Wait
 from statemachines.device import DEVICE, Device, DeviceState, DeviceTrigger
-from statemachines.entities import RunnerState
 from statemachines.errors import STATUS_HINTS, Refusal, RefusalCode, RequestRefused
 from statemachines.facts import DeviceBytes, LoadKey
 from statemachines.failures import TOLD_AS
 from statemachines.journal import Entry, decode, encode
 from statemachines.runner import RUNNER
 from statemachines.scheduler import Scheduler
+from statemachines.states import RunnerState
 from statemachines.table import Kind, LookupInterpreter
 from statemachines.units import FOREVER_NS, HOST, NS_PER_S, DeviceId, RunnerId, format_bytes, format_duration
 from statemachines.units import seconds_to_ns as to_ns

@@ -10,6 +10,7 @@ from service.http.replies import json_reply
 from service.http.times import rfc3339_local
 from statemachines.facts import ModelFacts
 from statemachines.snapshot import RunnerView, StateView
+from statemachines.states import RunnerState
 from statemachines.units import FOREVER_NS
 
 
@@ -29,7 +30,7 @@ def expires_ns(front: Front, view: StateView, runner: RunnerView) -> int:
     now_ns = front.wall_time_ns(view.at)
     if runner.expires_at is not None and runner.expires_at < FOREVER_NS:  # (1)
         return front.wall_time_ns(runner.expires_at)
-    if runner.state == "UNLOADING":  # (2)
+    if runner.state is RunnerState.UNLOADING:  # (2)
         return now_ns
     return now_ns + min(runner.keep_alive_ns, FOREVER_NS)  # (3)
 

@@ -141,8 +141,8 @@ def test_a_model_cannot_steer_the_terminal(server: FakeServer, terminal: Termina
 
 def test_the_wait_is_shown_and_wiped_away(server: FakeServer, terminal: Terminal) -> None:
     gate = threading.Event()
-    request = {"request": 1, "model": "m:latest", "load": 1, "state": "WAITING"}
-    loading = {"load": 1, "state": "LOADING", "progress_ppm": 250_000}
+    request = {"request": 1, "model": "m:latest", "load": 1, "state": "waiting"}
+    loading = {"load": 1, "state": "loading", "progress_ppm": 250_000}
     server.reply("GET /debug/state", {"requests": [request], "runners": [loading]})
     server.reply("POST /api/chat", gate, said("Done."), finished())
     terminal.type("Hi\n")

@@ -10,23 +10,23 @@ def state(request: dict[str, Any], *runners: dict[str, Any]) -> dict[str, Any]:
     return {"requests": [{"request": 7, "model": "m:latest", "position": 0} | request], "runners": list(runners)}
 
 
-WAITING = {"state": "WAITING", "cause": {"cause": "slots", "words": "runner 3 answers others"}}
+WAITING = {"state": "waiting", "cause": {"cause": "slots", "words": "runner 3 answers others"}}
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
         (
-            state({"load": 2}, {"load": 2, "state": "LOADING", "progress_ppm": 430_000}),
+            state({"load": 2}, {"load": 2, "state": "loading", "progress_ppm": 430_000}),
             "m: loading, 43 %",
         ),
         (
-            state(WAITING | {"load": 2}, {"load": 1, "state": "LOADING", "progress_ppm": 1}),
+            state(WAITING | {"load": 2}, {"load": 1, "state": "loading", "progress_ppm": 1}),
             "m: runner 3 answers others",
         ),
         (state(WAITING | {"position": 2}), "m: place 3, runner 3 answers others"),
-        (state({"state": "WAITING"}), "m: waiting for its turn"),
-        (state({"state": "LEASED", "lease": 1, "load": 2}, {"load": 2, "state": "READY"}), "m: reading the prompt"),
+        (state({"state": "waiting"}), "m: waiting for its turn"),
+        (state({"state": "leased", "lease": 1, "load": 2}, {"load": 2, "state": "ready"}), "m: reading the prompt"),
         ({}, "m: waiting for the server"),
         ({"requests": None, "runners": 5}, "m: waiting for the server"),
     ],

@@ -5,24 +5,28 @@ import pytest
 
 from service.http import times
 from statemachines.snapshot import CauseView, DeadlineView, LoadView, RequestView
+from statemachines.states import LoadState, RequestState
 from statemachines.units import FOREVER_NS, NS_PER_S, LoadId, RequestId
 from tests.fakes.front import NOTHING_LOADED, WALL_AT_ZERO_NS, FakeFront, model, runner, settings
 from tests.service.http.calling import Caller
 
-CAUSE = CauseView("BYTES", ("runner 3",), "waits for memory that runner 3 holds", until=9 * NS_PER_S)
+CAUSE = CauseView("bytes", ("runner 3",), "waits for memory that runner 3 holds", until=9 * NS_PER_S)
 LOAD = LoadView(
     load=LoadId(7),
     model="demo:latest",
     key=model().key,
-    state="WAITING",
+    state=LoadState.WAITING,
     cause=CAUSE,
     claimants=(RequestId(1),),
     attempts=0,
     runner=None,
     deadlines=(DeadlineView("backoff", 5 * NS_PER_S),),
+    deadline=8 * NS_PER_S,
     opened_at=NS_PER_S,
 )
-REQUEST = RequestView(RequestId(1), "demo:latest", "WAITING", CAUSE, None, LoadId(7), None, 0, NS_PER_S, None)
+REQUEST = RequestView(
+    RequestId(1), "demo:latest", RequestState.WAITING, CAUSE, None, LoadId(7), None, 0, NS_PER_S, None
+)
 
 
 def wall(core_ns: int) -> str:
@@ -32,15 +36,16 @@ def wall(core_ns: int) -> str:
 async def test_it_shows_who_waits_for_what_in_wall_time(front: FakeFront, call: Caller) -> None:
     front.view = msgspec.structs.replace(NOTHING_LOADED, at=2 * NS_PER_S, loads=(LOAD,), requests=(REQUEST,))
     state = (await call.get("/debug/state")).json
-    assert (state["engine"], state["service"], state["at"]) == ("fake 1.0", "OPEN", wall(2 * NS_PER_S))
+    assert (state["engine"], state["service"], state["at"]) == ("fake 1.0", "open", wall(2 * NS_PER_S))
     (load,), (request,) = state["loads"], state["requests"]
     assert load["cause"] == {
-        "cause": "BYTES",
+        "cause": "bytes",
         "holders": ["runner 3"],
         "words": "waits for memory that runner 3 holds",
         "until": wall(9 * NS_PER_S),
     }
     assert (load["claimants"], load["opened_at"]) == ([1], wall(NS_PER_S))
+    assert load["deadline"] == wall(8 * NS_PER_S)
     assert load["deadlines"] == [{"name": "backoff", "due": wall(5 * NS_PER_S)}]
     assert (request["arrived_at"], request["deadline"]) == (wall(NS_PER_S), None)
 

@@ -5,6 +5,7 @@ import pytest
 
 from service.http.ollama.details import human_number
 from statemachines.errors import Refusal, RefusalCode, RequestRefused
+from statemachines.states import RunnerState
 from statemachines.units import FOREVER_NS, NS_PER_S
 from tests.fakes.front import NOTHING_LOADED, WALL_AT_ZERO_NS, FakeFront, FakeStore, facts, model, runner
 from tests.service.http.calling import Caller
@@ -93,8 +94,8 @@ async def test_ps_shows_what_a_runner_really_holds(front: FakeFront, call: Calle
 
 
 async def test_ps_says_when_each_runner_leaves_and_sorts_by_it(front: FakeFront, call: Caller) -> None:
-    leaving = runner(1, state="UNLOADING")
-    loading = runner(2, state="LOADING", loaded=None, model="gone:latest")
+    leaving = runner(1, state=RunnerState.UNLOADING)
+    loading = runner(2, state=RunnerState.LOADING, loaded=None, model="gone:latest")
     forever = runner(3, keep_alive_ns=FOREVER_NS)
     front.view = msgspec.structs.replace(NOTHING_LOADED, at=NS_PER_S, runners=(leaving, loading, forever))
     entries = (await call.get("/api/ps")).json["models"]
