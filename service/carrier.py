@@ -11,7 +11,21 @@ from service.config import Settings
 from service.http.app import hypercorn_config
 from service.listener import cut_connections
 from service.logs import foreign_logger
+from statemachines.limits import Limits
 from statemachines.units import NS_PER_S
+
+HTTP_CLOSE_S = 1
+"""After the last lease has ended: what HTTP may take to write its last lines."""
+
+
+def end_s(limits: Limits) -> float:
+    """How long answers may go on once the service closes: until the core has let go at the latest, and the last lines.
+
+    Why not the drain limit alone: in that instant leases only begin to end. A runner that is asked to end may take its
+    grace, one that is killed a moment more, and only then do their clients hear why.
+    """
+    rungs_ns = limits.shutdown_drain_ns + limits.stop_grace_ns + limits.kill_grace_ns
+    return rungs_ns / NS_PER_S + HTTP_CLOSE_S
 
 
 class Carrier:
@@ -39,7 +53,7 @@ class Carrier:
         *,
         task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Answer on a listening socket until ``closing``; then what is under way goes on for as long as leases may.
+        """Answer on a listening socket until ``closing``; then what is under way goes on for as long as the core's end.
 
         Args:
             fd: of the listening socket, which is taken over.
@@ -48,7 +62,7 @@ class Carrier:
         config.bind = [f"fd://{fd}"]
         config.errorlog = foreign_logger("hypercorn.error", self._log)
         foreign_logger("trio.serve_listeners", self._log)  # says it when no more connections can be accepted
-        config.graceful_timeout = self._settings.limits.shutdown_drain_ns / NS_PER_S
+        config.graceful_timeout = end_s(self._settings.limits)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._cut_at_end, port)
             await serve_app(app, config, shutdown_trigger=closing.wait, task_status=task_status)

@@ -13,7 +13,7 @@ import msgspec
 import trio
 from structlog.typing import FilteringBoundLogger
 
-from service.carrier import Carrier
+from service.carrier import HTTP_CLOSE_S, Carrier
 from service.clock import SystemClock
 from service.config import Settings
 from service.descriptor_limit import raise_descriptor_limit
@@ -40,8 +40,6 @@ from statemachines.units import RunnerId
 EXIT_DONE = 0
 EXIT_INTERRUPTED = 130
 """128 + SIGINT: the runners were killed on demand."""
-HTTP_CLOSE_S = 1
-"""After the last lease has ended: what HTTP may take to write its last lines."""
 
 
 class Ready(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ pytestmark = pytest.mark.engine
 
 HUNG_S = 60
 """Ends a hung test, nothing else."""
+ENDLESS_TOKENS = 1 << 17
+"""A context in which an endless answer has room for many seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that answers, and one that never stops."""
     folder = tmp_path_factory.mktemp("models")
     scripted_model(folder / "polite.gguf", "Hello, how are you?")
-    scripted_model(folder / "endless.gguf", Answer((b"and so on and on " * 30,), endless=True))
+    endless = Answer((b"and so on and on " * 30,), endless=True)
+    scripted_model(folder / "endless.gguf", endless, context_tokens=ENDLESS_TOKENS)
     return folder
 
 
@@ -231,13 +235,16 @@ async def test_a_broken_core_ends_the_service_with_70_its_journal_and_no_runner(
 PROGRAM = """
 import sys
 from pathlib import Path
+import msgspec
 from service.config import Settings
 from service.main import run
 from statemachines.limits import Limits
 settings = Settings(models=Path(sys.argv[1]), state=Path(sys.argv[2]), port=0, strict=True, log_format="json",
-                    limits=Limits(shutdown_drain_ns=60_000_000_000))
+                    limits=msgspec.json.decode(sys.argv[3], type=Limits))
 sys.exit(run(settings))
 """
+
+PATIENT = Limits(shutdown_drain_ns=HUNG_S * NS_PER_S)
 
 
 class Process:
@@ -245,7 +252,8 @@ class Process:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
-        self.address = self.until("ready")["address"]
+        self.ready = self.until("ready")
+        self.address = str(self.ready["address"])
 
     def until(self, event: str) -> dict[str, Any]:
         """Its log up to a line of this kind."""
@@ -261,8 +269,8 @@ class Process:
 
 
 @contextmanager
-def process(models: Path, state: Path) -> Iterator[Process]:
-    command = [sys.executable, "-c", PROGRAM, str(models), str(state)]
+def process(models: Path, state: Path, limits: Limits = PATIENT) -> Iterator[Process]:
+    command = [sys.executable, "-c", PROGRAM, str(models), str(state), msgspec.json.encode(limits).decode()]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
         try:
             yield Process(child)
@@ -297,11 +305,41 @@ def test_a_second_signal_kills_the_runners_and_ends_it_with_status_130(models: P
         assert service.process.wait(HUNG_S) == 130
 
 
+@pytest.mark.parametrize("is_wedged", [False, True])
+def test_an_answer_that_outlasts_the_drain_limit_ends_with_an_error_line(
+    models: Path, tmp_path: Path, is_wedged: bool
+) -> None:
+    limits = Limits(shutdown_drain_ns=NS_PER_S if is_wedged else 0, stop_grace_ns=NS_PER_S)
+    body = {"model": "endless", "prompt": "go", "options": {"num_ctx": ENDLESS_TOKENS}}
+    with (
+        process(models, tmp_path, limits) as service,
+        httpx.stream("POST", f"{service.address}/api/generate", json=body, timeout=HUNG_S) as reply,
+    ):
+        lines = reply.iter_lines()
+        last = json.loads(next(lines))
+        (runner,) = psutil.Process(service.process.pid).children()
+        if is_wedged:
+            runner.suspend()  # so that only SIGKILL ends it, long after the drain limit
+        service.signal(signal.SIGTERM)
+        for line in lines:  # to the end of a whole reply: a connection that is cut raises
+            last = json.loads(line)
+        assert last.keys() == {"error"}
+        assert "shutting down" in last["error"]
+        assert service.process.wait(HUNG_S) == 0
+
+
 def test_the_ready_line_says_what_an_operator_wants_to_know(models: Path, tmp_path: Path) -> None:
     with process(models, tmp_path) as service:
+        ready = service.ready
+        address = httpx.URL(ready["address"])
+        assert (address.scheme, address.host) == ("http", "127.0.0.1")
+        assert httpx.get(address.join("/api/version"), timeout=HUNG_S).status_code == 200
+        assert ready["models"] == 2
+        assert ready["engine"] == f"llama-cpp-python {version('llama-cpp-python')}"
+        assert ready["threads"] == Limits().cpu_threads
+        assert ready["version"] == version("roundhouse")
         service.signal(signal.SIGTERM)
         assert service.process.wait(HUNG_S) == 0
-        assert service.address.startswith("http://127.0.0.1:")
 
 
 def test_a_closed_standard_error_does_not_end_the_service(models: Path, tmp_path: Path) -> None:
