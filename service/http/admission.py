@@ -33,7 +33,7 @@ class Admission:
         to a name of this machine: 204. (5) HEAD where only GET is known: 405.
         """
         host, method = current_request.headers.get("Host", ""), current_request.method
-        if self.is_guarded and not self._may_name(host):  # (1)
+        if self.is_guarded and not guard.may_name(host, self.machine_name):  # (1)
             return _empty(403)
         origin = self._foreign_origin(host)
         if origin and not self.origins.allow(origin):  # (2)
@@ -58,14 +58,6 @@ class Admission:
     def _is_name(self, authority: str) -> bool:
         host = guard.host_of(authority)
         return host is not None and guard.is_allowed_name(host, self.machine_name)
-
-    def _may_name(self, authority: str) -> bool:
-        host = guard.host_of(authority)
-        if host is None:
-            return False
-        return guard.is_allowed_name(host, self.machine_name) or guard.is_allowed_address(
-            host, guard.interface_addresses
-        )
 
 
 def _empty(status: int) -> Response:

@@ -110,7 +110,6 @@ class _Making:
             now_ns=self.now_ns,
             wall_ns=self.wall_ns,
             started_ns=self.now_ns(),
-            is_local=self.is_local,
             log=self.log,
         )
 

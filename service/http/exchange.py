@@ -41,7 +41,6 @@ class Exchange:
         stack: closes what outlives the handler once the answer is sent or given up.
         now_ns, wall_ns: monotonic and wall time.
         started_ns: `now_ns` when the request came in.
-        is_local: the service can be reached from this machine only.
     """
 
     front: Front
@@ -51,7 +50,6 @@ class Exchange:
     now_ns: Now
     wall_ns: Now
     started_ns: int
-    is_local: bool
     log: FilteringBoundLogger
 
     async def body(self) -> bytes:

@@ -1,7 +1,8 @@
 """The Host guard: a web page whose name was rebound to this machine must not reach the API.
 
-It is active only on a loopback listener: there a browser on this machine is the one way in for a stranger, and a
-browser always says in ``Host`` which name it believes it talks to.
+It is active on a loopback listener: there a browser on this machine is the one way in for a stranger, and a browser
+always says in ``Host`` which name it believes it talks to. What only this machine may see (`service.http.debug`) is
+guarded on every listener.
 """
 
 import ipaddress
@@ -46,6 +47,14 @@ def host_of(authority: str) -> str | None:
         return authority.lower()
     match = _AUTHORITY.fullmatch(authority)
     return match["host"].strip("[]").lower().removesuffix(".") if match else None
+
+
+def may_name(authority: str, machine_name: str) -> bool:
+    """Whether a ``Host`` header can only mean this machine or its own network."""
+    host = host_of(authority)
+    if host is None:
+        return False
+    return is_allowed_name(host, machine_name) or is_allowed_address(host, interface_addresses)
 
 
 def is_allowed_name(host: str, machine_name: str) -> bool:

@@ -73,9 +73,25 @@ async def test_another_machine_may_not_whatever_it_says(call: Caller, peer: str)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.20", "::"])
-async def test_a_listener_for_other_machines_does_not_have_it(host: str) -> None:
+async def test_the_peer_counts_whatever_the_service_listens_on(host: str) -> None:
     call = Caller(FakeFront(settings(host=host, allow_remote=True)))
-    assert (await call("GET", "/debug/state", peer="127.0.0.1")).status == 404
+    assert (await call("GET", "/debug/state", peer="127.0.0.1")).status == 200
+    assert (await call("GET", "/debug/state", peer="192.168.1.20")).status == 403
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"Host": "rebound.example.com:11434"},
+        {"Host": "evil.example", "Origin": "http://evil.example"},
+        {"Host": "localhost", "Origin": "https://example.com"},
+    ],
+)
+async def test_a_page_of_a_stranger_may_not_look_through_a_browser_of_this_machine(head: dict[str, str]) -> None:
+    call = Caller(FakeFront(settings(host="0.0.0.0", allow_remote=True)))
+    reply = await call("GET", "/debug/state", peer="127.0.0.1", **head)
+    assert reply.status == 403
+    assert b"runners" not in reply.body
 
 
 async def test_no_text_of_a_prompt_or_an_answer_is_in_it(front: FakeFront, call: Caller) -> None:
