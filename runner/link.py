@@ -20,14 +20,16 @@ import selectors
 import signal
 import socket
 import threading
+import time
 from queue import Empty, SimpleQueue
 from typing import NoReturn
 
 from runner.ending import leave, leave_after
+from runner.tasks import CancelRead
 from statemachines.errors import RemoteWireError
 from statemachines.wire.exits import ExitStatus
 from statemachines.wire.link import Phase, Task, runner_link
-from statemachines.wire.messages import Hello, Shutdown, ToRunner, ToService
+from statemachines.wire.messages import Cancel, Hello, Shutdown, ToRunner, ToService
 
 RECEIVE_BYTES_MAX = 1 << 18
 """Read from the socket at a time; about what a socket buffer holds."""
@@ -182,6 +184,8 @@ class _Pump:
                 pass
             case Shutdown():
                 self._on_stop()
+            case Cancel(lease=lease):
+                self._inbox.put(CancelRead(lease, time.monotonic_ns()))
             case _:
                 self._inbox.put(message)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from statemachines.wire.link import Task
-from statemachines.wire.messages import ToRunner, ToService
+from statemachines.wire.messages import Cancel, ToRunner, ToService
 
 Receive = Callable[[], ToRunner]
 """The next message, waiting for it."""
@@ -14,6 +14,16 @@ Send = Callable[[ToService], None]
 
 Run = Callable[[Receive, Poll, Send], int]
 """A task: takes messages, sends messages, returns the exit status. It never sees `Hello`."""
+
+
+class CancelRead(Cancel, frozen=True):
+    """A cancel as the link thread hands it to a task; never on the wire.
+
+    Attributes:
+        read_ns: when it was read from the socket, by the monotonic clock.
+    """
+
+    read_ns: int
 
 
 def _serve(receive: Receive, poll: Poll, send: Send) -> int:

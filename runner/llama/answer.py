@@ -9,6 +9,7 @@ An answer ends
 6. with the last token for which the context has room: nothing is shifted out.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -20,6 +21,8 @@ from statemachines.wire.messages import Delta, EndReason, Generate, LeaseEnded, 
 
 CONTEXTS_PREDICTED_MAX = 10
 """Ollama's cap on `num_predict`, in contexts."""
+DECODES_REMEMBERED = 8
+"""More than ever come after a cancel [count]."""
 
 
 class Answer:
@@ -56,16 +59,17 @@ class Answer:
         self._text = AnswerText(request.stop)
         self._clock = clock
         self._times_ns = [started_ns]
+        self._decoded_ns: deque[int] = deque(maxlen=DECODES_REMEMBERED)
         self._decodes_after_cancel = 0
         self.end: EndReason | None = None
 
-    def cancel(self) -> None:
-        """End before the next step. (1)"""
+    def cancel(self, came_ns: int) -> None:
+        """End before the next step, for a cancel that came at `came_ns` by the clock. (1)"""
         self.end = EndReason.CANCELLED
+        self._decodes_after_cancel = sum(decoded_ns > came_ns for decoded_ns in self._decoded_ns)
 
     def entries(self) -> list[BatchEntry]:
         """What the next step evaluates for this lease: a chunk of the prompt, or the token made last."""
-        self._decodes_after_cancel += self.end is EndReason.CANCELLED
         position, length = self._evaluated, len(self._prompt)
         if position >= length:
             return [BatchEntry(self._made[-1], position, self.slot, True)]
@@ -76,10 +80,11 @@ class Answer:
     def take(self, context: Context, count: int) -> Delta | None:
         """Note that a step evaluated `count` tokens of this lease; what it made, if it made a token."""
         self._evaluated += count
+        self._decoded_ns.append(self._clock())
         if self._evaluated < len(self._prompt):
             return None
         if not self._made:
-            self._times_ns.append(self._clock())
+            self._times_ns.append(self._decoded_ns[-1])
         if not self._tokens_max:
             self.end = EndReason.LENGTH  # (2)
             return None

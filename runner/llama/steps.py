@@ -22,6 +22,7 @@ from runner.llama.load import Loaded
 from runner.llama.prompt import prompt_tokens
 from runner.llama.sampling import accept_prompt, sampler_chain
 from runner.llama.tokenizer import PromptTokenizer
+from runner.tasks import CancelRead
 from statemachines.errors import Refusal, RefusalCode, RemoteWireError, RequestRefused
 from statemachines.units import LeaseId
 from statemachines.wire.messages import (
@@ -68,6 +69,7 @@ class StepLoop:
         self._answer: Answer | None = None
         self._preparing: LeaseId | None = None
         self._must_stop = False
+        self._looked_ns = 0
         self._tokenizer = PromptTokenizer(loaded.model.vocabulary, self._attend)
         loaded.context.on_node(self._beats.node)
 
@@ -79,7 +81,7 @@ class StepLoop:
                     self._step()
                 else:
                     self._obey(message)
-            self._cancel_open()
+            self._cancel_open(self._clock())
         finally:
             self._close()
 
@@ -87,7 +89,12 @@ class StepLoop:
         """A message, waiting for it while there is nothing else to do; None when it is time for a step."""
         if self._must_stop:
             return Shutdown()
-        return self._receive() if self._answer is None else self._poll()
+        if self._answer is None:
+            return self._receive()
+        looked_ns = self._clock()
+        if (message := self._poll()) is None:
+            self._looked_ns = looked_ns
+        return message
 
     def _attend(self) -> None:
         """A part of the work on a prompt is done: say so, and obey what has come."""
@@ -102,8 +109,8 @@ class StepLoop:
         match message:
             case Generate():
                 self._begin(message)
-            case Cancel(lease=lease):
-                self._cancel(lease)
+            case Cancel():
+                self._cancel(message)
             case SetThreads(threads=threads):
                 self._loaded.context.set_threads(threads)
                 self._send(ThreadsSet(threads))
@@ -146,16 +153,25 @@ class StepLoop:
         finally:
             self._preparing = None
 
-    def _cancel(self, lease: LeaseId) -> None:
+    def _cancel(self, message: Cancel) -> None:
         """A cancel is answered even when its lease is over: the two messages crossed."""
-        if self._answer is not None and self._answer.request.lease == lease:
-            self._cancel_open()
+        if self._answer is not None and self._answer.request.lease == message.lease:
+            self._cancel_open(self._came_ns(message))
         else:
-            self._send(LeaseEnded(lease, EndReason.CANCELLED))
+            self._send(LeaseEnded(message.lease, EndReason.CANCELLED))
 
-    def _cancel_open(self) -> None:
+    def _came_ns(self, message: Cancel) -> int:
+        """Since when a cancel could be obeyed.
+
+        The link thread may be held up between reading the clock and handing over; then a look at the inbox that found
+        nothing is later than its reading.
+        """
+        read_ns = message.read_ns if isinstance(message, CancelRead) else self._clock()
+        return max(read_ns, self._looked_ns)
+
+    def _cancel_open(self, came_ns: int) -> None:
         if self._answer is not None:
-            self._answer.cancel()
+            self._answer.cancel(came_ns)
             self._finish(self._answer)
 
     def _step(self) -> None:

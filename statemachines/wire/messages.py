@@ -243,7 +243,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         cached_tokens: prompt tokens that needed no evaluation [count].
-        decodes_after_cancel: engine decodes begun after a cancel was read [count]; at most 1.
+        decodes_after_cancel: engine decodes that were running or begun when the cancel had come [count]; at most 1.
     """
 
     prompt_tokens: int = 0

@@ -1,11 +1,15 @@
 """What a runner obeys between two steps: cancels, thread changes, an orderly stop."""
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runner.llama import library
+from runner.llama.answer import Answer
+from runner.tasks import CancelRead
 from statemachines.errors import RemoteWireError
 from statemachines.units import LeaseId
 from statemachines.wire.exits import ExitStatus
@@ -69,6 +73,74 @@ def test_after_a_cancel_there_is_no_further_decode(script: Path, decodes: list[i
     assert decodes[1:] == [1] * 4  # the prompt's step made the first token
     end = end_of(sent)
     assert (end.reason, end.usage.output_tokens, end.usage.decodes_after_cancel) == (EndReason.CANCELLED, 5, 0)
+
+
+@pytest.mark.parametrize(("is_during_a_decode", "count"), [(True, 1), (False, 0)])
+def test_a_decode_that_runs_when_a_cancel_is_read_is_counted(
+    script: Path, monkeypatch: pytest.MonkeyPatch, is_during_a_decode: bool, count: int
+) -> None:
+    read_ns: list[int] = []
+    decode = library.Context.decode
+
+    def note(context: library.Context, entries: list[library.BatchEntry]) -> int:
+        read_ns.append(time.monotonic_ns())
+        return decode(context, entries)
+
+    def interrupt(_sent: list[ToService]) -> ToRunner | None:
+        if len(read_ns) < 3:
+            return None
+        return CancelRead(LEASE, read_ns[-1] if is_during_a_decode else time.monotonic_ns())
+
+    monkeypatch.setattr(library.Context, "decode", note)
+    usage = end_of(drive(load_of(script), [chat("endless")], interrupt)).usage
+    assert (usage.output_tokens, usage.decodes_after_cancel) == (3, count)
+
+
+def test_a_cancel_that_was_read_long_ago_has_come_since_the_last_look_that_did_not_find_it(
+    script: Path, decodes: list[int]
+) -> None:
+    sent = drive(load_of(script), [chat("endless")], lambda _sent: CancelRead(LEASE, 0) if len(decodes) == 4 else None)
+    assert end_of(sent).usage.decodes_after_cancel == 1
+
+
+def test_an_engine_that_went_on_after_a_cancel_would_say_so() -> None:
+    times_ns = iter([10, 20, 30, 40])
+    nothing: Any = None
+    answer = Answer(
+        generate("not looked at"),
+        range(400),
+        nothing,
+        vocabulary=nothing,
+        context_tokens=512,
+        chunk_tokens=64,
+        slot=0,
+        clock=lambda: next(times_ns),
+        started_ns=0,
+    )
+    for _ in range(3):
+        answer.take(nothing, len(answer.entries()))
+    answer.cancel(10)
+    assert answer.ended().usage.decodes_after_cancel == 2
+
+
+def test_at_most_one_decode_follows_a_cancel_whenever_it_comes(tmp_path: Path) -> None:
+    """Early and late in prompts and in answers; most of the time of a lease is spent in decodes."""
+    model = scripted_model(tmp_path / "endless.gguf", say("on and on", endless=True), context_tokens=60_000)
+    counts: list[int] = []
+    with runner_process() as process:
+        process.send(load_of(model, context_tokens=60_000))
+        process.until(Ready)
+        for number in range(1, 41):
+            lease = LeaseId(number)
+            process.send(generate("x" * (100 * number), lease=lease, num_predict=-1))
+            for _ in range(number % 4):
+                process.until(Tokens)
+            process.send(Cancel(lease))
+            (*_, end) = process.until(LeaseEnded)
+            assert isinstance(end, LeaseEnded)
+            assert (end.lease, end.reason) == (lease, EndReason.CANCELLED)
+            counts.append(end.usage.decodes_after_cancel)
+    assert max(counts) == 1, counts
 
 
 def test_a_cancel_between_two_chunks_of_a_prompt_leaves_the_rest_unevaluated(script: Path, decodes: list[int]) -> None:
