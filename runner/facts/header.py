@@ -107,7 +107,7 @@ def _read_counts(cursor: Cursor) -> tuple[int, int]:
 
 
 def _read_values(cursor: Cursor, count: int, *, with_arrays: bool) -> dict[str, Scalar | Array]:
-    budget = Budget(with_arrays=with_arrays)
+    budget = Budget()
     values: dict[str, Scalar | Array] = {}
     for _ in range(count):
         key = read_key(cursor, budget)

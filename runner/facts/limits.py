@@ -14,9 +14,9 @@ KEYS_MAX = 4_096
 """Metadata keys. Real files have 20 to 60."""
 KEY_BYTES_MAX = 1 * KIB
 """One key. The format allows 64 KiB; real ones stay below 100 bytes."""
-STRING_BYTES_MAX = 2 * MIB
+STRING_BYTES_MAX = 1 * MIB
 """One string value. The longest real ones are chat templates and licences, below 200 KiB."""
-STRINGS_COST_MAX = 12 * MIB
+STRINGS_COST_MAX = 6 * MIB
 """Memory of all keys and string values together, as this process holds them (four bytes for each character of a
 string with a rare one)."""
 TENSORS_MAX = 32_768
@@ -31,8 +31,11 @@ SMALL_ARRAY_ELEMENTS_MAX = 1_024
 """Arrays of numbers up to this length are always read: per-layer values."""
 SMALL_ARRAYS_COST_MAX = 4 * MIB
 """Memory of those arrays together."""
-ARRAYS_COST_MAX = 128 * MIB
-"""Memory of array values, only where a caller asked for them."""
+SHOWN_BYTES_MAX = 10 * MIB
+"""Array values that a caller asked for, as they travel, together with all texts. This process holds them three times
+while it answers; 150,000 tokens with scores and 280,000 merges take 8 MiB."""
+SHOWN_COST_MAX = 128 * MIB
+"""Memory of those array values where they are unpacked again, in the process that asked."""
 LAYERS_MAX = 1_024
 """Blocks of a model; llama.cpp stops at 512."""
 WIDTH_MAX = 1 << 31

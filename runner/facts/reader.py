@@ -1,6 +1,7 @@
 """A model file, or all parts of one, as `ModelFacts`: the reader's front door (docs/design/facts.md)."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from runner.facts.capabilities import capabilities
 from runner.facts.errors import bad_file
@@ -21,7 +22,7 @@ def read_facts(paths: Sequence[str], *, with_arrays: bool = False) -> ModelFacts
 
     Args:
         paths: the file, or all parts of a split one in order.
-        with_arrays: also return the values of arrays.
+        with_arrays: also return the values of arrays, each packed as the list that whoever unpacks the facts gets.
     Raises:
         BadModelFile: the file is no model that can be served; the message says why, without its path.
     """
@@ -41,7 +42,7 @@ def read_facts(paths: Sequence[str], *, with_arrays: bool = False) -> ModelFacts
         capabilities=capabilities(keys, template),
         chat_template=template,
         sizes=model_sizes(keys, tensors, sum(header.size_bytes for header in headers)),
-        metadata=_metadata(headers[0], with_arrays=with_arrays),
+        metadata=_metadata(headers[0]),
         tensors=tuple(map(_tensor_facts, tensors)),
         parts=len(headers),
     )
@@ -61,9 +62,10 @@ def _quantization(keys: Keys) -> str:
     return FILE_TYPES.get(keys.number("general.file_type"), UNKNOWN_FILE_TYPE)
 
 
-def _metadata(header: Header, *, with_arrays: bool) -> dict[str, MetadataValue]:
+def _metadata(header: Header) -> dict[str, MetadataValue]:
+    """The values as they travel. A packed list is one to everybody but this process, which only passes it on."""
     return {
-        key: (value.values if with_arrays else None) if isinstance(value, Array) else value
+        key: cast("MetadataValue", value.packed) if isinstance(value, Array) else value
         for key, value in header.values.items()
     }
 

@@ -1,16 +1,22 @@
-"""Metadata values: scalars, strings, and arrays that are stepped over unless somebody wants them."""
+"""Metadata values: scalars, strings, and arrays that are stepped over unless somebody wants them.
+
+Arrays that somebody wants are never held as objects, of which a large vocabulary takes 60 MiB: each element is packed
+at once, as it will travel, and so costs what it costs in the file.
+"""
 
 import struct
 import sys
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from runner.facts.cursor import Cursor
-from runner.facts.errors import bad_file
+from runner.facts.errors import bad_file, too_large_to_show
 from runner.facts.limits import (
     ARRAY_ELEMENTS_MAX,
-    ARRAYS_COST_MAX,
     KEY_BYTES_MAX,
+    SHOWN_BYTES_MAX,
+    SHOWN_COST_MAX,
     SMALL_ARRAY_ELEMENTS_MAX,
     SMALL_ARRAYS_COST_MAX,
     STRING_BYTES_MAX,
@@ -39,25 +45,42 @@ UNPACK_ELEMENTS = 8_192
 """Elements of an array that are decoded at once."""
 SLOT_BYTES = 8
 """What a list holds for each of its elements, beside the element itself."""
+PACKED_ARRAY = struct.Struct(">BI")
+"""How an array begins in MessagePack: the longest of its three forms, then the length."""
+PACKED_ARRAY_MARK = 0xDD
+PACK = msgspec.msgpack.Encoder()
 
 
 class Array(msgspec.Struct, frozen=True):
-    """An array value; ``values`` is None when it was stepped over."""
+    """An array value.
+
+    Attributes:
+        values: of a short array of numbers; None for any other.
+        packed: all elements as MessagePack; None unless asked for.
+    """
 
     length: int
     values: list[Scalar] | None
+    packed: msgspec.Raw | None = None
 
 
 class Budget:
-    """What the values of one file may still cost: memory of strings and of arrays, and elements to step over."""
+    """What the values of one file may still cost: memory of strings and of arrays, and elements to step over.
 
-    def __init__(self, *, with_arrays: bool) -> None:
+    What is shown is counted apart, and texts count there as well: they travel in the same answer. A file that is
+    refused without its arrays is so with them too.
+    """
+
+    def __init__(self) -> None:
         self._strings_cost = STRINGS_COST_MAX
-        self._arrays_cost = ARRAYS_COST_MAX if with_arrays else SMALL_ARRAYS_COST_MAX
+        self._arrays_cost = SMALL_ARRAYS_COST_MAX
         self._elements = ARRAY_ELEMENTS_MAX
+        self._shown_bytes = SHOWN_BYTES_MAX
+        self._shown_cost = SHOWN_COST_MAX
 
     def take_string(self, value: str) -> str:
         self._strings_cost -= sys.getsizeof(value)
+        self._shown_bytes -= sys.getsizeof(value)
         if self._strings_cost < 0:
             raise bad_file("its metadata holds more text than any model's")
         return value
@@ -67,6 +90,18 @@ class Budget:
         if self._arrays_cost < 0:
             raise bad_file("its arrays hold more values than any model's")
         return value
+
+    def check_shown(self, packed_bytes: int) -> None:
+        """An array is being packed and has come to this size, by now."""
+        if packed_bytes > self._shown_bytes or self._shown_cost < 0:
+            raise too_large_to_show()
+
+    def take_shown(self, packed_bytes: int) -> None:
+        self.check_shown(packed_bytes)
+        self._shown_bytes -= packed_bytes
+
+    def take_shown_element(self, value: Scalar) -> None:
+        self._shown_cost -= sys.getsizeof(value) + SLOT_BYTES
 
     def take_elements(self, count: int) -> None:
         self._elements -= count
@@ -98,7 +133,8 @@ def _read_array(cursor: Cursor, budget: Budget, *, with_arrays: bool) -> Array:
     (1) Arrays of arrays are refused: no model has them and the engine refuses them.
     (2) The length must fit the file, before anything is made of it.
     (3) Short arrays of numbers are always read: they hold per-layer values.
-    (4) Others are read only if asked for.
+    (4) Arrays are packed only if asked for.
+    (5) What is neither is stepped over.
     """
     kind, length = cursor.u32(), cursor.u64()
     if kind == ARRAY:  # (1)
@@ -108,28 +144,36 @@ def _read_array(cursor: Cursor, budget: Budget, *, with_arrays: bool) -> Array:
     if length * element_bytes > cursor.left_bytes:  # (2)
         raise bad_file("an array in it is longer than the file")
     budget.take_elements(length)
-    if with_arrays or (element and length <= SMALL_ARRAY_ELEMENTS_MAX):  # (3) (4)
-        return Array(length, _read_elements(cursor, budget, element, length))
-    if element is None:
+    if element and length <= SMALL_ARRAY_ELEMENTS_MAX:  # (3)
+        values = [budget.take_element(value) for value in _elements(cursor, element, length)]
+        return Array(length, values, _pack(values, length, budget) if with_arrays else None)
+    if with_arrays:  # (4)
+        return Array(length, None, _pack(_elements(cursor, element, length), length, budget))
+    if element is None:  # (5)
         cursor.skip_strings(length)
     else:
         cursor.skip(length * element_bytes)
     return Array(length, None)
 
 
-def _read_elements(cursor: Cursor, budget: Budget, element: struct.Struct | None, length: int) -> list[Scalar]:
+def _elements(cursor: Cursor, element: struct.Struct | None, length: int) -> Iterator[Scalar]:
     if element is None:
-        return [budget.take_element(_read_string(cursor)) for _ in range(length)]
-    return _read_scalars(cursor, budget, element, length)
-
-
-def _read_scalars(cursor: Cursor, budget: Budget, element: struct.Struct, length: int) -> list[Scalar]:
-    values: list[Scalar] = []
+        yield from (_read_string(cursor) for _ in range(length))
+        return
     for done in range(0, length, UNPACK_ELEMENTS):
         count = min(UNPACK_ELEMENTS, length - done)
-        rows = element.iter_unpack(cursor.bytes(count * element.size))
-        values += [budget.take_element(value) for (value,) in rows]
-    return values
+        for (value,) in element.iter_unpack(cursor.bytes(count * element.size)):
+            yield value
+
+
+def _pack(values: Iterable[Scalar], length: int, budget: Budget) -> msgspec.Raw:
+    packed = bytearray(PACKED_ARRAY.pack(PACKED_ARRAY_MARK, length))
+    for value in values:
+        budget.take_shown_element(value)
+        PACK.encode_into(value, packed, -1)
+        budget.check_shown(len(packed))
+    budget.take_shown(len(packed))
+    return msgspec.Raw(packed)
 
 
 def _read_scalar(cursor: Cursor, element: struct.Struct) -> Scalar:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from runner.facts.errors import BadModelFile
@@ -20,7 +21,12 @@ def write(folder: Path, file: RawFile | bytes, name: str = "secret-path.gguf") -
 
 
 def read(folder: Path, file: RawFile | bytes, *, with_arrays: bool = False) -> ModelFacts:
-    return read_facts([write(folder, file)], with_arrays=with_arrays)
+    """What the service gets to know: arrays travel packed."""
+    return unpacked(read_facts([write(folder, file)], with_arrays=with_arrays))
+
+
+def unpacked(facts: ModelFacts) -> ModelFacts:
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(facts), type=ModelFacts)
 
 
 @contextmanager

@@ -1,29 +1,28 @@
-"""Files made to cost memory: read in a real process, whose peak the kernel knows."""
+"""Files made to cost memory: read and answered by the real process, whose peak the kernel knows."""
 
+import os
+import re
+import socket
 import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from runner.facts import limits
+from statemachines.errors import RefusalCode
 from statemachines.units import KIB, MIB
-from tests.factory.raw import string
+from statemachines.wire.link import Task, service_link
+from statemachines.wire.messages import PROTOCOL_VERSION, FactsRead, FactsRefused, Hello, ReadFacts
+from tests.factory.raw import Key, Kind, RawFile, TensorRow, array, string, text, texts, valid
 from tests.runner.facts.files import write
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+
 PEAK_BYTES_MAX = 64 * MIB
-READ = """
-import re, sys
-from runner.facts.errors import BadModelFile
-from runner.facts.reader import read_facts
-try:
-    read_facts([sys.argv[1]])
-except BadModelFile as refused:
-    print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
-    print(refused)
-"""
 
 
 def _file(keys: int, tensors: int, pieces: Iterator[bytes]) -> bytes:
@@ -65,10 +64,103 @@ def _empty_strings() -> bytes:
     return _pad(_file(1, 0, iter([string(b"k"), struct.pack("<IIQ", 9, 8, 3_900_000)])))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
-@pytest.mark.parametrize("make", [_texts, _many_keys, _small_arrays, _many_tensors, _empty_strings])
-def test_a_file_made_to_cost_memory_is_refused_within_the_bound(make: Callable[[], bytes], tmp_path: Path) -> None:
-    path = write(tmp_path, make())
-    process = subprocess.run([sys.executable, "-P", "-c", READ, path], capture_output=True, text=True, check=True)
-    peak_kib, refusal = process.stdout.splitlines()
-    assert int(peak_kib) * KIB <= PEAK_BYTES_MAX, f"{peak_kib} KiB for: {refusal}"
+def _strings_of_one_letter() -> bytes:
+    """Little in the file, much in memory."""
+    count = 3 * MIB
+    return _pad(_file(1, 0, iter([string(b"k"), struct.pack("<IIQ", 9, 8, count), string(b"\xff") * count])))
+
+
+def _vocabulary() -> RawFile:
+    """As large as real ones get: 150,000 tokens with scores and types, and 280,000 merges."""
+    count = 150_000
+    scores = [struct.pack("<f", -index) for index in range(count)]
+    return valid().having(
+        texts("tokenizer.ggml.tokens", [b"tok%06d" % index for index in range(count)]),
+        texts("tokenizer.ggml.merges", [b"ab%04d cd%04d" % divmod(index, 1000) for index in range(280_000)]),
+        Key(b"tokenizer.ggml.scores", Kind.ARRAY, array(Kind.FLOAT32, scores)),
+        Key(b"tokenizer.ggml.token_type", Kind.ARRAY, array(Kind.INT32, [struct.pack("<i", 1)] * count)),
+    )
+
+
+def _much_of_everything(array_bytes: int) -> RawFile:
+    """Texts, tensors and arrays, each close to its limit."""
+    longest = "a" * (limits.STRING_BYTES_MAX - 100)
+    file = valid().having(*(text(f"text.{index}", longest) for index in range(5)), texts("list", [b"a"] * array_bytes))
+    count = limits.TENSORS_MAX - len(file.tensors)
+    rows = (TensorRow(b"%d." % index + b"x" * 50, (1, 1, 1, 1), 0, 0) for index in range(count))
+    return replace(file, tensors=(*file.tensors, *rows), data=file.data + bytes(4 * count))
+
+
+def _ask(path: str, *, with_arrays: bool) -> tuple[FactsRead | FactsRefused, int]:
+    """What the process answers to one question, and its peak once all of the answer is here [bytes]."""
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-P", "-m", "runner", "facts", "--fd", str(theirs.fileno())]
+    with (
+        ours,
+        theirs,
+        subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as it,
+    ):
+        theirs.close()
+        answer = _converse(ours, ReadFacts((path,), with_arrays))
+        status = Path(f"/proc/{it.pid}/status").read_text()
+        ours.close()
+    peak = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert peak
+    return answer, int(peak[1]) * KIB
+
+
+def _converse(sock: socket.socket, question: ReadFacts) -> FactsRead | FactsRefused:
+    link = service_link(Task.FACTS)
+    sock.sendall(link.send(Hello(PROTOCOL_VERSION, "test", os.getpid())))
+    while True:
+        data = sock.recv(MIB)
+        assert data, "the process ended without an answer"
+        for message in link.receive(data):
+            if isinstance(message, FactsRead | FactsRefused):
+                return message
+            sock.sendall(link.send(question))
+
+
+HOSTILE = [_texts, _many_keys, _small_arrays, _many_tensors, _empty_strings, _strings_of_one_letter]
+
+
+@pytest.mark.parametrize("with_arrays", [False, True])
+@pytest.mark.parametrize("make", HOSTILE)
+def test_a_file_made_to_cost_memory_is_refused_within_the_bound(
+    make: Callable[[], bytes], with_arrays: bool, tmp_path: Path
+) -> None:
+    answer, peak_bytes = _ask(write(tmp_path, make()), with_arrays=with_arrays)
+    assert isinstance(answer, FactsRefused)
+    assert peak_bytes <= PEAK_BYTES_MAX, f"{peak_bytes / MIB:.1f} MiB for: {answer.refusal.message}"
+
+
+def test_the_values_of_a_large_vocabulary_are_answered_within_the_bound(tmp_path: Path) -> None:
+    answer, peak_bytes = _ask(write(tmp_path, _vocabulary()), with_arrays=True)
+    assert isinstance(answer, FactsRead)
+    merges, scores = (answer.facts.metadata[f"tokenizer.ggml.{name}"] for name in ("merges", "scores"))
+    assert isinstance(merges, list)
+    assert (len(merges), merges[-1]) == (280_000, "ab0279 cd0999")
+    assert isinstance(scores, list)
+    assert scores[-1] == -149_999.0
+    assert peak_bytes <= PEAK_BYTES_MAX, f"{peak_bytes / MIB:.1f} MiB"
+
+
+@pytest.mark.parametrize("with_arrays", [False, True])
+def test_the_most_that_is_served_is_answered_within_the_bound(with_arrays: bool, tmp_path: Path) -> None:
+    path = write(tmp_path, _much_of_everything(2 * MIB))
+    answer, peak_bytes = _ask(path, with_arrays=with_arrays)
+    assert isinstance(answer, FactsRead)
+    assert peak_bytes <= PEAK_BYTES_MAX, f"{peak_bytes / MIB:.1f} MiB"
+
+
+def test_more_arrays_than_one_answer_holds_are_refused_as_that(tmp_path: Path) -> None:
+    path = write(tmp_path, _much_of_everything(3 * MIB))
+    assert isinstance(_ask(path, with_arrays=False)[0], FactsRead), "nothing is wrong with the file"
+    answer, peak_bytes = _ask(path, with_arrays=True)
+    assert isinstance(answer, FactsRefused)
+    assert answer.refusal.code is RefusalCode.NOT_SERVED
+    assert "10.0 MiB" in answer.refusal.message
+    assert "without 'verbose'" in answer.refusal.message
+    assert peak_bytes <= PEAK_BYTES_MAX, f"{peak_bytes / MIB:.1f} MiB"

@@ -10,11 +10,12 @@ import pytest
 import runner.facts.cursor
 from runner.facts import limits
 from runner.facts.header import read_header
+from runner.facts.reader import read_facts
 from runner.facts.values import Array
 from statemachines.errors import RefusalCode
 from tests.factory.hostile import hostile_files
 from tests.factory.raw import Key, Kind, RawFile, TensorRow, array, number, string, text, texts, valid
-from tests.runner.facts.files import read, refused, write
+from tests.runner.facts.files import read, refused, unpacked, write
 
 HOSTILE = hostile_files()
 
@@ -101,8 +102,8 @@ def test_arrays_of_numbers_of_any_length_end_where_they_should(count: int, tmp_p
     kept = read_header(path).values["x"]
     is_small = count <= limits.SMALL_ARRAY_ELEMENTS_MAX
     assert kept == Array(count, [index % 1000 for index in range(count)] if is_small else None)
-    shown = read_header(path, with_arrays=True).values
-    assert shown["x"] == Array(count, [index % 1000 for index in range(count)])
+    shown = unpacked(read_facts([path], with_arrays=True)).metadata
+    assert shown["x"] == [index % 1000 for index in range(count)]
     assert shown["y"] == "after"
 
 
@@ -140,7 +141,7 @@ def test_tensors_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
         ("values.STRING_BYTES_MAX", 3, "text in its metadata is too long", ()),
         ("values.STRINGS_COST_MAX", 300, "more text", ()),
         ("values.ARRAY_ELEMENTS_MAX", 3, "more elements", ()),
-        ("values.ARRAYS_COST_MAX", 100, "more values", ()),
+        ("values.SMALL_ARRAYS_COST_MAX", 100, "more values", ()),
     ],
 )
 def test_every_limit_holds(
@@ -149,6 +150,17 @@ def test_every_limit_holds(
     monkeypatch.setattr(f"runner.facts.{limit}", value)
     with refused(words):
         read_header(write(tmp_path, valid().having(*change)), with_arrays=True)
+
+
+@pytest.mark.parametrize(("limit", "value"), [("SHOWN_BYTES_MAX", 1_200), ("SHOWN_COST_MAX", 400)])
+def test_arrays_that_are_too_much_for_an_answer_are_refused_only_where_they_are_asked_for(
+    limit: str, value: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"runner.facts.values.{limit}", value)
+    path = write(tmp_path, valid().having(texts("x", [b"text"] * 100)))
+    read_header(path)
+    with refused("without 'verbose'", RefusalCode.NOT_SERVED):
+        read_header(path, with_arrays=True)
 
 
 @pytest.mark.parametrize("name", [b"", b"\xff"])

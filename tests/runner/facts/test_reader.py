@@ -12,7 +12,7 @@ from runner.facts.reader import read_facts
 from statemachines.facts import TensorFacts
 from tests.factory.random_model import random_model
 from tests.factory.raw import number, text, valid
-from tests.runner.facts.files import read, refused
+from tests.runner.facts.files import read, refused, unpacked
 
 QUANTISED = [gguf.GGMLQuantizationType.Q4_0, gguf.GGMLQuantizationType.Q8_0, gguf.GGMLQuantizationType.F16]
 
@@ -21,7 +21,7 @@ QUANTISED = [gguf.GGMLQuantizationType.Q4_0, gguf.GGMLQuantizationType.Q8_0, ggu
 def test_another_reader_of_the_same_file_agrees(weights: gguf.GGMLQuantizationType, tmp_path: Path) -> None:
     path = random_model(tmp_path / "model.gguf", weights=weights)
     theirs = gguf.GGUFReader(path)
-    ours = read_facts([str(path)], with_arrays=True)
+    ours = unpacked(read_facts([str(path)], with_arrays=True))
     assert [(t.name, t.type, list(t.shape)) for t in ours.tensors] == [
         (t.name, t.tensor_type.name, [int(length) for length in t.shape]) for t in theirs.tensors
     ]

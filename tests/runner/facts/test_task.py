@@ -20,7 +20,7 @@ from statemachines.wire.messages import (
     ToService,
 )
 from tests.factory.raw import valid
-from tests.runner.facts.files import write
+from tests.runner.facts.files import unpacked, write
 
 
 def converse(*questions: ToRunner) -> tuple[int, list[ToService]]:
@@ -40,7 +40,7 @@ def test_a_model_is_read_and_a_broken_file_refused_one_after_the_other(tmp_path:
     assert isinstance(refused, FactsRefused)
     assert refused.refusal.code is RefusalCode.INVALID
     assert isinstance(verbose, FactsRead)
-    assert verbose.facts.metadata["tokenizer.ggml.tokens"] == ["<unk>", "<s>", "</s>", "a"]
+    assert unpacked(verbose.facts).metadata["tokenizer.ggml.tokens"] == ["<unk>", "<s>", "</s>", "a"]
 
 
 def test_a_message_of_another_task_ends_it() -> None:
