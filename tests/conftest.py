@@ -4,11 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.leaks import holdings, leaks
+from tests.leaks import adopt_orphans, holdings, leaks
+
+
+@pytest.fixture(scope="session")
+def adoption() -> None:
+    """Orphans of any test count as its own processes."""
+    adopt_orphans()
 
 
 @pytest.fixture(autouse=True)
-def no_leaks() -> Iterator[None]:
+def no_leaks(adoption: None) -> Iterator[None]:
     """Fails the test that left a process, a descriptor or a listening socket, and names each."""
     before = holdings()
     yield

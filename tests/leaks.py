@@ -4,8 +4,10 @@ Everything is compared with the moment before the test, so fixtures of a wider s
 twice per test, so it asks only for what is new.
 """
 
+import ctypes
 import gc
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ import psutil
 DESCRIPTORS = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
 HARMLESS = ("/dev/null", "/dev/urandom")
 """Libraries open these once, whenever they are first imported, and share them for ever."""
+SET_CHILD_SUBREAPER = 36
+"""PR_SET_CHILD_SUBREAPER of Linux: an orphaned descendant becomes a child of the caller, and not of init."""
 EXIT_S = 10
 """How long a runner whose owner is gone may take to notice; only a failing test waits that long."""
 
@@ -60,6 +64,12 @@ class Leaks:
         psutil.wait_procs(self.processes, timeout=EXIT_S)
 
 
+def adopt_orphans() -> None:
+    """From now on a process cannot hide behind a parent that has ended; Linux only, for the life of this process."""
+    if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "cannot adopt orphaned processes")
+
+
 def holdings() -> Holdings:
     """What is held now."""
     return Holdings(frozenset(psutil.pids()), dict(_descriptors()))
@@ -81,18 +91,33 @@ def _left(before: Holdings) -> tuple[list[psutil.Process], list[psutil.Process]]
     for pid in sorted(holdings().pids - before.pids):
         try:
             process = psutil.Process(pid)
-            if os.getpid() in (parent.pid for parent in process.parents()):
-                children.append(process)
-            elif _is_orphaned_runner(process):
+            if _is_orphaned_runner(process):
                 orphans.append(process)
-        except psutil.Error:
+            elif os.getpid() in (parent.pid for parent in process.parents()):
+                children.append(process)
+        except (psutil.Error, ProcessLookupError):
             continue
     return children, orphans
 
 
 def _is_orphaned_runner(process: psutil.Process) -> bool:
-    command = process.cmdline()
-    return "-m" in command and "runner" in command and process.ppid() == 1
+    """Whether it has no parent but the one that took it in, and is a runner, or was one as far as can be told.
+
+    One that ends or has ended has no command line any more; what is left is that each runner leads a session.
+    """
+    if process.ppid() not in (1, os.getpid()) or _is_known(process.pid):
+        return False
+    try:
+        command = process.cmdline()
+    except psutil.ZombieProcess:
+        command = []
+    return ("-m" in command and "runner" in command) or (not command and os.getsid(process.pid) == process.pid)
+
+
+def _is_known(pid: int) -> bool:
+    """Whether this process itself has started it."""
+    children = (each for each in gc.get_objects() if issubclass(type(each), subprocess.Popen))
+    return pid in {child.pid for child in children}
 
 
 def _descriptors() -> Iterator[tuple[int, str]]:

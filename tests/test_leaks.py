@@ -1,24 +1,38 @@
 """The leak fixture names what a test left, and only that."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.leaks import holdings
 
 SLEEPER = "subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)"
+RUNNER = "import os, sys; os.setsid(); print(flush=True); sys.stdin.read()"
+SERVICE = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {RUNNER!r}, '-m', 'runner'])"
+"""A service that ends at once; its runner goes on until its input ends."""
 CASES = f"""
-import os, socket, subprocess, sys, trio
+import os, pytest, socket, subprocess, sys, trio
 from hypothesis import given, settings, strategies
-from tests.conftest import no_leaks
+from tests.conftest import adoption, no_leaks
 
 kept = []
+linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere orphans go to init")
 
 def test_leaves_process():
     kept.append({SLEEPER})
+
+@linux
+def test_leaves_orphan():
+    subprocess.run(["sh", "-c", "sleep 60 &"], check=True)
+
+@linux
+def test_leaves_orphan_in_its_own_session():
+    subprocess.run(["sh", "-c", "setsid sleep 60 &"], check=True)
 
 def test_leaves_zombie():
     if (pid := os.fork()) == 0:
@@ -38,6 +52,15 @@ async def test_leaves_pipe_from_trio():
 @given(strategies.none())
 def test_leaves_pipe_from_property(nothing):
     os.pipe()
+
+@linux
+def test_cleans_runner_that_ends_after_its_service():
+    command = [sys.executable, "-c", {SERVICE!r}]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"\\n"
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        process.stdin.close()
+        assert process.stdout.read() == b""
 
 def test_cleans_socket():
     socket.create_server(("127.0.0.1", 0)).close()
@@ -59,7 +82,9 @@ async def test_cleans_trio():
 def test_cleans_property(number):
     assert isinstance(number, int)
 """
+ORPHANS = ("test_leaves_orphan", "test_leaves_orphan_in_its_own_session") if sys.platform == "linux" else ()
 LEAKS = {
+    **dict.fromkeys(ORPHANS, "process "),
     "test_leaves_process": "process ",
     "test_leaves_zombie": "(zombie)",
     "test_leaves_pipe": "descriptor ",
@@ -90,7 +115,18 @@ def test_names_the_test_that_left_something(test: str, report: str) -> None:
 
 
 def test_accepts_tests_that_clean_up(report: str) -> None:
-    assert f"11 passed, {len(LEAKS)} errors" in report
+    cleaning = CASES.count("def test_cleans_") - (sys.platform != "linux")
+    assert f"{len(LEAKS) + cleaning} passed, " in report
+    assert f" {len(LEAKS)} errors" in report
+
+
+@pytest.mark.skipif(not ORPHANS, reason="elsewhere orphans go to init")
+@pytest.mark.parametrize("test", ORPHANS)
+def test_ends_what_was_left(test: str, report: str) -> None:
+    section = report.split(f"ERROR at teardown of {test} ")[1]
+    named = re.search(r"process (\d+) \(", section)
+    assert named is not None
+    assert not psutil.pid_exists(int(named[1]))
 
 
 def test_sees_what_is_open_now() -> None:
