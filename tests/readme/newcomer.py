@@ -2,7 +2,7 @@
 
 What belongs to the machine and not to the user is kept: where packages come from, certificates, and pip's cache. The
 cache holds the engine that was compiled once; without it every run of these tests would compile it again. To see that
-too, set ROUNDHOUSE_README_COMPILE=1: then the cache is empty as well.
+too, set ROUNDHOUSE_README_COMPILE=1: then the cache is empty as well. The engine gets one thread, as in every test.
 """
 
 import os
@@ -100,6 +100,7 @@ def _environment(folder: Path, machine: Mapping[str, str]) -> dict[str, str]:
         "HOME": str(folder / "home"),
         "PATH": f"{folder / 'bin'}:/usr/bin:/bin",
         "LANG": "C.UTF-8",
+        "ROUNDHOUSE_THREADS": "1",
         "PIP_CACHE_DIR": str(folder / "cache") if "ROUNDHOUSE_README_COMPILE" in machine else _pip_cache(),
         "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
