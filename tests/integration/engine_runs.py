@@ -55,7 +55,8 @@ def drive(load: Load, messages: Sequence[ToRunner] = (), interrupt: Interrupt = 
 
 def ask(prompt: ChatPrompt | TextPrompt, **fields: object) -> Generate:
     """A greedy answer on lease 1, unless `fields` say otherwise."""
-    return Generate(**{"lease": LEASE, "prompt": prompt, "sampling": GREEDY, **fields})  # type: ignore[arg-type]
+    merged = {"lease": LEASE, "prompt": prompt, "sampling": GREEDY, **fields}
+    return Generate(**merged)  # type: ignore[arg-type]  # fields of any type
 
 
 def generate(text: str, **fields: object) -> Generate:

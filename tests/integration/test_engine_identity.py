@@ -52,14 +52,14 @@ def reference(model: Path) -> Iterator[object]:
 
 
 def completion(llama: object, prompt: str) -> str:
-    answer = llama.create_completion(prompt, max_tokens=MADE_TOKENS, temperature=0)  # type: ignore[attr-defined]
+    complete = llama.create_completion  # type: ignore[attr-defined]  # its module is imported by the fixture alone
+    answer = complete(prompt, max_tokens=MADE_TOKENS, temperature=0)
     return str(answer["choices"][0]["text"])
 
 
 def chat_completion(llama: object, turn: str) -> str:
-    answer = llama.create_chat_completion(  # type: ignore[attr-defined]
-        [{"role": "user", "content": turn}], max_tokens=MADE_TOKENS, temperature=0, repeat_penalty=1
-    )
+    complete = llama.create_chat_completion  # type: ignore[attr-defined]  # the same
+    answer = complete([{"role": "user", "content": turn}], max_tokens=MADE_TOKENS, temperature=0, repeat_penalty=1)
     return str(answer["choices"][0]["message"]["content"])
 
 

@@ -366,7 +366,7 @@ async def test_facts_that_cannot_be_read_post_nothing(autojump_clock: MockClock)
         async def refuse(*_: object, **__: object) -> None:
             raise RequestRefused(Refusal(RefusalCode.INVALID, "no model"))
 
-        shell.store.facts = refuse  # type: ignore[assignment, method-assign]
+        shell.store.facts = refuse  # type: ignore[assignment, method-assign]  # never returns
         asking = Asking(shell)
         await asking.collect()
 

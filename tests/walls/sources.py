@@ -1,6 +1,8 @@
 """The sources as syntax trees: what a module imports, names and calls."""
 
 import ast
+import io
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,12 +27,39 @@ def imports(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def dotted(tree: ast.Module) -> Iterator[str]:
-    """Every `a.b` that a module mentions, its imports included."""
-    yield from imports(tree)
+def aliases(tree: ast.Module) -> dict[str, str]:
+    """Full name of whatever an import gave another name, by that name."""
+    found: dict[str, str] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            yield f"{node.value.id}.{node.attr}"
+        if isinstance(node, ast.Import):
+            found |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def dotted(tree: ast.Module) -> Iterator[str]:
+    """Every `a.b` that a module mentions, whatever it calls `a`; its imports included."""
+    yield from imports(tree)
+    known = aliases(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and (owner := _full_name(node.value, known)):
+            yield f"{owner}.{node.attr}"
+
+
+def _full_name(node: ast.expr, known: dict[str, str]) -> str | None:
+    """What a plain chain of names stands for; None for any other expression."""
+    if isinstance(node, ast.Name):
+        return known.get(node.id, node.id)
+    if isinstance(node, ast.Attribute) and (owner := _full_name(node.value, known)):
+        return f"{owner}.{node.attr}"
+    return None
+
+
+def comments(source: str) -> Iterator[str]:
+    """Every comment of a module."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return (token.string for token in tokens if token.type == tokenize.COMMENT)
 
 
 def calls(tree: ast.Module) -> Iterator[str]:

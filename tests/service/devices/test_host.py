@@ -10,6 +10,7 @@ import pytest
 from service.devices.host import (
     V1,
     V2,
+    CgroupFiles,
     Figure,
     HostMemory,
     from_psutil,
@@ -85,8 +86,8 @@ def test_every_level_up_to_the_root_is_looked_at() -> None:
         (V1, "10000\n", "6000\n", STAT_V1, Figure(10000, 4400, "cgroup v1 /box")),
     ],
 )
-def test_what_a_cgroup_leaves(files: object, limit: str, usage: str, stat: str, expected: Figure | None) -> None:
-    assert parse_cgroup(files, PurePosixPath("box"), limit, usage, stat) == expected  # type: ignore[arg-type]
+def test_what_a_cgroup_leaves(files: CgroupFiles, limit: str, usage: str, stat: str, expected: Figure | None) -> None:
+    assert parse_cgroup(files, PurePosixPath("box"), limit, usage, stat) == expected
 
 
 def test_an_unlimited_version_1_cgroup_never_binds() -> None:
