@@ -33,13 +33,17 @@ def context_default(setting: int | None) -> ContextDefault:
     return ContextDefault(TIER_WITHOUT_GPU_TOKENS, True, "tier of a machine without a GPU")
 
 
-def wanted_options(default: ContextDefault, *, num_ctx: int | None, context_tokens_max: int) -> LoadOptions:
+def wanted_options(
+    default: ContextDefault, *, num_ctx: int | None, context_tokens_max: int, gpu_layers: int | None = None
+) -> LoadOptions:
     """What a request wants of a load: its own ``num_ctx`` or the default, within what the model was trained for.
 
     Args:
         num_ctx: None or 0 when the request leaves it open.
         context_tokens_max: of the model; 0 when its file does not say.
+        gpu_layers: None when the request leaves it open.
     """
     tokens = max(CONTEXT_TOKENS_MIN, num_ctx or default.tokens)
     clamped = min(tokens, context_tokens_max) if context_tokens_max else tokens
-    return LoadOptions(clamped, context_is_automatic=default.is_automatic and not num_ctx)
+    is_automatic = default.is_automatic and not num_ctx
+    return LoadOptions(clamped, context_is_automatic=is_automatic, gpu_layers=gpu_layers)

@@ -32,6 +32,7 @@ class Wish(msgspec.Struct, frozen=True):
 
     num_ctx: int | None
     keep_alive_ns: int | None
+    gpu_layers: int | None
 
 
 class Desk:
@@ -84,10 +85,16 @@ class Desk:
 
     @asynccontextmanager
     async def lease(
-        self, request: RequestId, model: StoredModel, *, num_ctx: int | None, keep_alive_ns: int | None
+        self,
+        request: RequestId,
+        model: StoredModel,
+        *,
+        num_ctx: int | None,
+        keep_alive_ns: int | None,
+        gpu_layers: int | None = None,
     ) -> AsyncIterator[HeldLease]:
         """See `service.front.Front.lease`."""
-        wish, since = Wish(num_ctx, keep_alive_ns), self._clock.now_ns()
+        wish, since = Wish(num_ctx, keep_alive_ns, gpu_layers), self._clock.now_ns()
         with ExitStack() as arrivals:
             try:
                 pending, granted = await self._arrive(arrivals, request, model, wish)
@@ -104,8 +111,12 @@ class Desk:
     ) -> tuple[PendingRequest, Granted]:
         """Post the request and wait for the core's word; leaving ``arrivals`` finishes it."""
         facts = await self.store.facts(model)
-        context_tokens_max = facts.sizes.context_tokens_max
-        options = wanted_options(self.context_default, num_ctx=wish.num_ctx, context_tokens_max=context_tokens_max)
+        options = wanted_options(
+            self.context_default,
+            num_ctx=wish.num_ctx,
+            context_tokens_max=facts.sizes.context_tokens_max,
+            gpu_layers=wish.gpu_layers,
+        )
         arrival = RequestArrived(
             request=request,
             model=model.name,

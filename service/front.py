@@ -112,6 +112,7 @@ class Front(Protocol):
         *,
         num_ctx: int | None,
         keep_alive_ns: int | None,
+        gpu_layers: int | None = None,
     ) -> AbstractAsyncContextManager[Lease]:
         """Wait for a runner of ``model`` and hold one of its slots for as long as the context lasts.
 
@@ -121,6 +122,7 @@ class Front(Protocol):
         Args:
             num_ctx: context asked for [tokens], or None for the default.
             keep_alive_ns: None keeps what is there.
+            gpu_layers: layers asked for on accelerators [count], or None to leave it to placement.
 
         Raises:
             RequestRefused: queue full, too large, draining, waited too long, load failed.

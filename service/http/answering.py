@@ -26,6 +26,7 @@ class Wish(msgspec.Struct, frozen=True):
     model: StoredModel
     num_ctx: int | None
     keep_alive_ns: int | None
+    gpu_layers: int | None = None
 
 
 class Writer(Protocol):
@@ -127,7 +128,13 @@ def metrics(exchange: Exchange, ended: LeaseEnded, load_ns: int) -> dict[str, in
 
 
 def _lease(exchange: Exchange, wish: Wish) -> AbstractAsyncContextManager[Lease]:
-    return exchange.front.lease(exchange.request, wish.model, num_ctx=wish.num_ctx, keep_alive_ns=wish.keep_alive_ns)
+    return exchange.front.lease(
+        exchange.request,
+        wish.model,
+        num_ctx=wish.num_ctx,
+        keep_alive_ns=wish.keep_alive_ns,
+        gpu_layers=wish.gpu_layers,
+    )
 
 
 def _frames(piece: str | LeaseEnded, writer: Writer) -> Iterable[bytes]:

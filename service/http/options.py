@@ -53,9 +53,15 @@ NOT_SERVED_UNLESS: dict[str, float] = {
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What a request's options say. ``num_ctx`` is None for the default."""
+    """What a request's options say.
+
+    Attributes:
+        num_ctx: None for the default.
+        gpu_layers: layers to put on accelerators [count]; None leaves it to placement.
+    """
 
     num_ctx: int | None
+    gpu_layers: int | None
     num_predict: int
     num_keep: int
     stop: tuple[str, ...]
@@ -72,6 +78,7 @@ def read_options(raw: Mapping[str, Any]) -> Options:
     _refuse_unserved(given)
     return Options(
         num_ctx=_context(given.get("num_ctx", 0)),
+        gpu_layers=_gpu_layers(given.get("num_gpu", -1)),
         num_predict=given.get("num_predict", -1),
         num_keep=given.get("num_keep", 4),
         stop=given.get("stop", ()),
@@ -124,12 +131,17 @@ def _refuse_unserved(given: Mapping[str, Any]) -> None:
     for name, harmless in NOT_SERVED_UNLESS.items():
         if given.get(name, harmless) != harmless:
             raise not_served(f'option "{name}"')
-    if given.get("num_gpu", -1) > 0:  # 0 asks for the CPU, a negative one leaves it to us: both is what happens
+    if given.get("num_gpu", -1) > 0:
         raise not_served('option "num_gpu" above 0')
 
 
 def _context(num_ctx: int) -> int | None:
     return max(num_ctx, CONTEXT_TOKENS_MIN) if num_ctx else None
+
+
+def _gpu_layers(num_gpu: int) -> int | None:
+    """0 asks for the CPU, a negative one leaves it to us."""
+    return num_gpu if num_gpu >= 0 else None
 
 
 def _sampling(given: Mapping[str, Any]) -> Sampling:

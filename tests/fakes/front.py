@@ -185,6 +185,8 @@ class FakeFront:
     view: StateView = NOTHING_LOADED
     engine: str = "fake 1.0"
     leased: list[tuple[str, int | None, int | None]] = field(default_factory=list)
+    gpu_layers: list[int | None] = field(default_factory=list)
+    """Of each lease that was asked for."""
     generated: list[Generate] = field(default_factory=list)
     stopped: list[tuple[str, bool]] = field(default_factory=list)
     requests: int = 0
@@ -203,9 +205,16 @@ class FakeFront:
 
     @asynccontextmanager
     async def lease(
-        self, request: RequestId, model: StoredModel, *, num_ctx: int | None, keep_alive_ns: int | None
+        self,
+        request: RequestId,
+        model: StoredModel,
+        *,
+        num_ctx: int | None,
+        keep_alive_ns: int | None,
+        gpu_layers: int | None = None,
     ) -> AsyncIterator[FakeLease]:
         self.leased.append((model.name, num_ctx, keep_alive_ns))
+        self.gpu_layers.append(gpu_layers)
         self.asked.set()
         try:
             if self.script.hold is not None:

@@ -43,3 +43,10 @@ def test_b15_explicit_before_setting_before_tier_within_what_was_trained(
     options = wanted_options(context_default(setting), num_ctx=num_ctx, context_tokens_max=trained)
 
     assert options == LoadOptions(tokens, context_is_automatic=is_automatic)
+
+
+@pytest.mark.parametrize("gpu_layers", [None, 0])
+def test_layers_on_accelerators_are_as_asked(gpu_layers: int | None) -> None:
+    options = wanted_options(context_default(None), num_ctx=None, context_tokens_max=512, gpu_layers=gpu_layers)
+
+    assert options.gpu_layers == gpu_layers

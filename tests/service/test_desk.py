@@ -178,6 +178,15 @@ async def test_what_is_asked_of_a_load_is_resolved_before_it_arrives(
         nursery.cancel_scope.cancel()
 
 
+async def test_a_wish_for_the_cpu_reaches_the_load(autojump_clock: MockClock) -> None:
+    async with running() as shell, trio.open_nursery() as nursery:
+        nursery.start_soon(Asking(shell, gpu_layers=0).collect)
+        process = await shell.processes.spawned()
+
+        assert (await load(process)).options.gpu_layers == 0
+        nursery.cancel_scope.cancel()
+
+
 # Leaving
 
 

@@ -56,7 +56,7 @@ async def chat(exchange: Exchange) -> Response:
     turns = [_turn(turn) for turn in body.messages]
     model = await check_model(exchange, asked, model, "chat")
     options = read_options(body.options)
-    wish = Wish(model, options.num_ctx, asked.keep_alive_ns)
+    wish = Wish(model, options.num_ctx, asked.keep_alive_ns, options.gpu_layers)
     if not turns:
         return await load_only(exchange, asked, wish, shape)
     return await answer(exchange, asked, wish, make_generate(options, chat_prompt(turns, asked)), shape)

@@ -62,7 +62,7 @@ async def generate(exchange: Exchange) -> Response:
     refuse_fields(body, ("suffix", "template", "images"))
     model = await check_model(exchange, asked, model, "generate")  # (6)
     options = read_options(body.options)
-    wish = Wish(model, options.num_ctx, asked.keep_alive_ns)
+    wish = Wish(model, options.num_ctx, asked.keep_alive_ns, options.gpu_layers)
     if not body.prompt:  # (7)
         return await load_only(exchange, asked, wish, shape)
     orders = make_generate(options, _prompt(body, asked), context=body.context, with_context=not body.raw)

@@ -149,9 +149,13 @@ def test_an_option_that_would_change_the_answer_is_refused_by_name(name: str, va
     [
         {"typical_p": 1, "presence_penalty": 0, "frequency_penalty": 0.0, "mirostat": 0, "main_gpu": 0},
         {"num_gpu": -1},
-        {"num_gpu": 0},
         {"num_batch": 64, "num_thread": 3, "use_mmap": False, "draft_num_predict": 2},
     ],
 )
 def test_what_changes_no_answer_is_accepted(options: dict[str, Any]) -> None:
     assert read_options(options) == read_options({})
+
+
+@pytest.mark.parametrize(("num_gpu", "expected"), [(None, None), (-1, None), (-7, None), (0, 0)])
+def test_no_gpu_may_be_asked_for(num_gpu: int | None, expected: int | None) -> None:
+    assert read_options({"num_gpu": num_gpu}).gpu_layers == expected

@@ -87,6 +87,14 @@ async def test_options_and_keep_alive_reach_the_runner_and_the_lease(call: Calle
     assert (orders.num_predict, orders.num_keep, orders.stop) == (5, 2, ("\n",))
 
 
+@pytest.mark.parametrize("path", ["/api/generate", "/api/chat"])
+async def test_a_wish_for_the_cpu_reaches_the_lease(call: Caller, path: str) -> None:
+    said: dict[str, Any] = {"prompt": "hi", "messages": [{"role": "user", "content": "hi"}]}
+    await call.post(path, {"model": "demo", **said, "options": {"num_gpu": 0}})
+    await call.post(path, {"model": "demo", **said, "options": {"num_gpu": -1}})
+    assert call.front.gpu_layers == [0, None]
+
+
 @pytest.mark.parametrize(("keep_alive", "expected_ns"), [(0, 0), (-1, FOREVER_NS), (None, None), (1.5, 1_500_000_000)])
 async def test_keep_alive_of_an_answer(call: Caller, keep_alive: Any, expected_ns: int | None) -> None:
     await call.post("/api/generate", {**ASK, "keep_alive": keep_alive})
