@@ -19,7 +19,7 @@ STRING_BYTES_MAX = 1 * MIB
 STRINGS_COST_MAX = 6 * MIB
 """Memory of all keys and string values together, as this process holds them (four bytes for each character of a
 string with a rare one)."""
-TENSORS_MAX = 32_768
+TENSORS_MAX = 16_384
 """Tensors of all parts together. The largest real models have a few thousand."""
 TENSOR_NAME_BYTES_MAX = 63
 """llama.cpp keeps names in 64 bytes, the last one zero, and refuses longer ones."""
@@ -31,9 +31,9 @@ SMALL_ARRAY_ELEMENTS_MAX = 1_024
 """Arrays of numbers up to this length are always read: per-layer values."""
 SMALL_ARRAYS_COST_MAX = 4 * MIB
 """Memory of those arrays together."""
-SHOWN_BYTES_MAX = 10 * MIB
+SHOWN_BYTES_MAX = 8 * MIB
 """Array values that a caller asked for, as they travel, together with all texts. This process holds them three times
-while it answers; 150,000 tokens with scores and 280,000 merges take 8 MiB."""
+while it answers; 150,000 tokens with scores and 280,000 merges take 7 MiB."""
 SHOWN_COST_MAX = 128 * MIB
 """Memory of those array values where they are unpacked again, in the process that asked."""
 LAYERS_MAX = 1_024
