@@ -109,6 +109,7 @@ class Service:
             read=FactsReader(self._processes, self._log, limit_ns=limit_ns, memory_bytes=memory_bytes),
             is_key_alive=self._is_key_in_use,
             on_replaced=lambda key: post(ModelReplaced(key=key)),
+            clock=self._clock,
             log=self._log,
         )
         store.open()

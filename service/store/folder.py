@@ -111,6 +111,14 @@ class ModelFolder:
         self._warned = skipped
 
 
+def are_all_there(models: Sequence[FoundModel]) -> bool:
+    """Whether every file of these models is still the one that was found; safe in a thread, it remembers nothing."""
+    try:
+        return all(tuple(map(identity_of, map(os.stat, model.paths))) == model.identities for model in models)
+    except OSError:
+        return False
+
+
 def _model(path: str) -> FoundModel:
     """The model that begins with the file at ``path``.
 

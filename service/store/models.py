@@ -3,18 +3,24 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import trio
 from structlog.typing import FilteringBoundLogger
 
 from service.config import Settings
 from service.front import StoredModel
+from service.ports import Clock
 from service.store.digests import Digests
 from service.store.facts_cache import FactsCache, ReadFacts
-from service.store.folder import FoundModel, ModelFolder
+from service.store.folder import FoundModel, ModelFolder, are_all_there
 from service.store.identity import Identities, key_by_digest, key_by_identity
 from service.store.names import Name, parse_name, split_source
 from service.store.packaged import DEMO_FILE
 from statemachines.errors import Refusal, RefusalCode, RequestRefused
 from statemachines.facts import LoadKey, ModelFacts
+from statemachines.units import NS_PER_S
+
+LOOK_INTERVAL_NS = 5 * NS_PER_S
+"""Pause between two looks at the files of loaded models: how long a runner of replaced weights may stay unnoticed."""
 
 
 class ModelStore:
@@ -23,7 +29,8 @@ class ModelStore:
     Theory of operation. Nothing is remembered of the folder but what each file that was seen last is filed under: its
     load key. A key is that of the file's identity until the digest is known, and then changes only while nothing that
     was loaded under it lives, and nobody is about to load under it (a request asks for the facts first). When a file
-    is gone or is another one, and no other path has its key, `on_replaced` is called once with that key.
+    is gone or is another one, and no other path has its key, `on_replaced` is called once with that key. Requests look;
+    because there may be none for days, the store looks by itself at the files of what is loaded.
 
     Args:
         read: reads one model's files; see `service.store.facts_cache`.
@@ -38,15 +45,18 @@ class ModelStore:
         read: ReadFacts,
         is_key_alive: Callable[[LoadKey], bool],
         on_replaced: Callable[[LoadKey], None],
+        clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
         self._settings = settings
+        self._clock = clock
         self._is_key_alive = is_key_alive
         self._on_replaced = on_replaced
         self._log = log
         self._folder = ModelFolder(settings.models, log, further=[DEMO_FILE] if settings.demo else [])
         self._digests = Digests(settings.state, log)
         self._facts = FactsCache(read)
+        self._found: Sequence[FoundModel] = ()
         self._keys: dict[Identities, LoadKey] = {}
         self._asked: Counter[LoadKey] = Counter()
 
@@ -58,9 +68,11 @@ class ModelStore:
             self._log.warning("the models folder cannot be made", folder=str(self._settings.models), why=error.strerror)
 
     async def run(self) -> None:
-        """Find out digests in the background, until cancelled."""
+        """Find out digests and notice replaced files in the background, until cancelled."""
         self._look()
-        await self._digests.run()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._digests.run)
+            nursery.start_soon(self._watch)
 
     def models(self) -> Sequence[StoredModel]:
         """See `service.front.Store.models`."""
@@ -98,6 +110,19 @@ class ModelStore:
         finally:
             self._asked -= Counter({model.key: 1})
 
+    async def _watch(self) -> None:
+        """Look at the folder when a file of something that lives is not the same any more.
+
+        The files are asked for in a thread, left behind if their disk hangs: nobody waits for this look. The folder's
+        own look stays in the loop, as for a request; there is something to be told then.
+        """
+        while True:
+            with trio.move_on_at(self._clock.deadline(self._clock.now_ns() + LOOK_INTERVAL_NS)):
+                await trio.sleep_forever()
+            loaded = [model for model in self._found if self._is_key_alive(self._keys[model.identities])]
+            if loaded and not await trio.to_thread.run_sync(are_all_there, loaded, abandon_on_cancel=True):
+                self._look()
+
     def _look(self) -> list[FoundModel]:
         """The folder as it is now; keys follow, and what was replaced is told.
 
@@ -112,6 +137,7 @@ class ModelStore:
         for key in dict.fromkeys(key for identities, key in before.items() if identities not in self._keys):
             if key not in here:
                 self._on_replaced(key)
+        self._found = found
         return found
 
     def _key(self, identities: Identities) -> LoadKey:

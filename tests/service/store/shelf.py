@@ -6,8 +6,10 @@ from pathlib import Path
 from service.config import Settings
 from service.front import StoredModel
 from service.logs import make_log
+from service.ports import Clock
 from service.store.models import ModelStore
 from statemachines.facts import LoadKey, ModelFacts
+from tests.fakes.clock import HandClock
 from tests.fakes.front import facts
 from tests.service.shell import LogLines
 
@@ -48,13 +50,14 @@ class Shelf:
         self.log = make_log(log_format="json", level="debug", stream=self.lines)
         self.store = self.reopened()
 
-    def reopened(self) -> ModelStore:
-        """A store of a later start over the same folders."""
+    def reopened(self, clock: Clock | None = None) -> ModelStore:
+        """A store of a later start over the same folders; without a clock it looks at no interval."""
         store = ModelStore(
             Settings(models=self.folder, state=self.state),
             read=self.reader,
             is_key_alive=self.alive.__contains__,
             on_replaced=self.replaced.append,
+            clock=clock or HandClock(),
             log=self.log,
         )
         store.open()

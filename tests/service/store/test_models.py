@@ -1,10 +1,16 @@
 """The store: finding models, their load keys, and what happens when a file is replaced."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
 import pytest
 import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from service.store.models import ModelStore
+from service.store.models import LOOK_INTERVAL_NS, ModelStore
 from statemachines.errors import RefusalCode, RequestRefused
+from statemachines.units import NS_PER_S
+from tests.fakes.clock import TrioClock
 from tests.service.store.shelf import Shelf
 
 
@@ -93,6 +99,54 @@ def test_a_split_model_is_replaced_with_any_of_its_parts(shelf: Shelf) -> None:
     shelf.put("m-00002-of-00002.gguf", "other")
     assert shelf.find("m").key != old.key
     assert shelf.replaced == [old.key]
+
+
+@asynccontextmanager
+async def watching(shelf: Shelf, clock: MockClock) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """A store that nobody asks anything; lets an interval pass and its look end."""
+    store = shelf.reopened(TrioClock())
+
+    async def pass_interval() -> None:
+        clock.jump(LOOK_INTERVAL_NS / NS_PER_S)
+        await wait_all_tasks_blocked()
+        while trio.to_thread.current_default_thread_limiter().borrowed_tokens:
+            await trio.lowlevel.checkpoint()
+        await wait_all_tasks_blocked()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(store.run)
+        await wait_all_tasks_blocked()
+        yield pass_interval
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_loaded_file_that_is_replaced_is_told_though_nobody_asks(one: Shelf, mock_clock: MockClock) -> None:
+    old = one.find("demo")
+    one.alive.add(old.key)
+    async with watching(one, mock_clock) as pass_interval:
+        await pass_interval()
+        assert one.replaced == []
+        one.put("Demo.gguf", "other weights")
+        await pass_interval()
+        assert one.replaced == [old.key]
+        await pass_interval()
+        assert one.replaced == [old.key]
+
+
+async def test_a_loaded_file_that_is_gone_is_told_though_nobody_asks(one: Shelf, mock_clock: MockClock) -> None:
+    old = one.find("demo")
+    one.alive.add(old.key)
+    async with watching(one, mock_clock) as pass_interval:
+        (one.folder / "Demo.gguf").unlink()
+        await pass_interval()
+        assert one.replaced == [old.key]
+
+
+async def test_files_of_what_is_not_loaded_are_not_looked_at(one: Shelf, mock_clock: MockClock) -> None:
+    async with watching(one, mock_clock) as pass_interval:
+        one.put("Demo.gguf", "other weights")
+        await pass_interval()
+        assert one.replaced == []
 
 
 async def until_digests_are_known(shelf: Shelf, store: ModelStore | None = None) -> None:
