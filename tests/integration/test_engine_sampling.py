@@ -1,14 +1,17 @@
-"""Sampling is llama.cpp's own: 2,000 draws per option against exact probabilities, and one text per seed.
+"""Sampling is llama.cpp's own: 2,000 draws per option against exact probabilities, all options together against a chain
+that is built by hand, and one text per seed.
 
 The prompt is always the same, so are its logits, and each draw is the first token of an answer with its own seed. The
 probabilities are computed here from the logits by what each option is documented to do. Seeds are fixed: a test that
 passes once passes always.
 """
 
+import ctypes
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import llama_cpp
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +21,7 @@ from runner.llama import library
 from runner.llama.sampling import engine_seed, sampler_chain
 from statemachines.wire.messages import Sampling
 from tests.factory.random_model import random_model
-from tests.integration.engine_logits import Evaluated
+from tests.integration.engine_logits import CONTEXT_TOKENS, Evaluated
 from tests.integration.engine_runs import drive, generate, load_of, text_of
 
 pytestmark = pytest.mark.engine
@@ -102,6 +105,45 @@ def test_draws_are_distributed_as_the_option_says(evaluated: Evaluated, name: st
     assert counts[probabilities == 0].sum() == 0
     statistic, freedom = chi_square(counts, probabilities)
     assert statistic < freedom + 3.1 * np.sqrt(2 * freedom)  # of all sets of seeds about one in a thousand fails
+
+
+ALL_TOGETHER = (
+    Sampling(temperature=0.9, top_k=30, top_p=0.9, min_p=0.02, repeat_penalty=1.2, repeat_last_n=5, seed=0),
+    Sampling(temperature=1.6, top_k=60, top_p=0.97, min_p=0.05, repeat_penalty=1.7, repeat_last_n=-1, seed=0),
+)
+
+
+@pytest.mark.parametrize("wanted", ALL_TOGETHER)
+def test_all_options_together_draw_what_a_chain_made_by_hand_draws(evaluated: Evaluated, wanted: Sampling) -> None:
+    seeds = range(300)
+    by_hand = [drawn_by_hand(evaluated, wanted, seed) for seed in seeds]
+    assert [evaluated.draw(msgspec.structs.replace(wanted, seed=seed)) for seed in seeds] == by_hand
+    assert len(set(by_hand)) > 5, "the test needs a distribution with some width"
+
+
+def drawn_by_hand(evaluated: Evaluated, wanted: Sampling, seed: int) -> int:
+    """What llama.cpp's own chain chooses from a copy of the logits, without any code of the runner's."""
+    logits = evaluated.logits()
+    chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
+    last = CONTEXT_TOKENS if wanted.repeat_last_n < 0 else wanted.repeat_last_n
+    for sampler in (
+        llama_cpp.llama_sampler_init_penalties(len(logits), last, wanted.repeat_penalty, 0.0, 0.0),
+        llama_cpp.llama_sampler_init_top_k(wanted.top_k),
+        llama_cpp.llama_sampler_init_top_p(wanted.top_p, 1),
+        llama_cpp.llama_sampler_init_min_p(wanted.min_p, 1),
+        llama_cpp.llama_sampler_init_temp(wanted.temperature),
+        llama_cpp.llama_sampler_init_dist(seed),
+    ):
+        llama_cpp.llama_sampler_chain_add(chain, sampler)
+    for token in evaluated.tokens:
+        llama_cpp.llama_sampler_accept(chain, token)
+    rows = (llama_cpp.llama_token_data * len(logits))(
+        *(llama_cpp.llama_token_data(token, logit, 0.0) for token, logit in enumerate(logits))
+    )
+    candidates = llama_cpp.llama_token_data_array(data=rows, size=len(rows), selected=-1, sorted=False)
+    llama_cpp.llama_sampler_apply(chain, ctypes.byref(candidates))
+    llama_cpp.llama_sampler_free(chain)
+    return int(candidates.data[candidates.selected].id)
 
 
 def test_the_test_tells_distributions_apart(evaluated: Evaluated) -> None:
