@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import ollama
 import openai
@@ -11,15 +11,12 @@ import pytest
 import trio
 
 from service.config import Settings
-from service.main import Ready, serve
 from tests.factory.scripted import Answer, scripted_model
+from tests.integration.talking import HUNG_S, serve_until, talk
 from tests.service.front_contract import check
 
 pytestmark = pytest.mark.engine
 
-HUNG_S = 60
-"""Ends a hung test, nothing else."""
-Result = TypeVar("Result")
 HELLO = "Hello there, na\u00efve \U0001f642 world."
 TURNS: list[Any] = [{"role": "system", "content": "be polite"}, {"role": "user", "content": "hi"}]
 STOPPED: list[Any] = [{"role": "user", "content": "count"}]
@@ -38,23 +35,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(models: Path, tmp_path: Path) -> Settings:
     return Settings(models=models, state=tmp_path, port=0, strict=True, log_level="error")
-
-
-async def talk(settings: Settings, conversation: Callable[[str], Result]) -> Result:
-    """Hold a synchronous conversation, in a thread, with a service that lasts as long."""
-    stop = trio.Event()
-    with trio.fail_after(HUNG_S):
-        async with trio.open_nursery() as nursery:
-            ready: Ready = await nursery.start(partial(_serve, settings, stop))
-            try:
-                return await trio.to_thread.run_sync(conversation, ready.address)
-            finally:
-                stop.set()
-    raise AssertionError("unreachable: the nursery is left by returning or raising")
-
-
-async def _serve(settings: Settings, stop: trio.Event, *, task_status: trio.TaskStatus[Ready]) -> None:
-    await serve(settings, stop=stop, takes_signals=False, task_status=task_status)
 
 
 async def test_ollamas_client_lists_shows_generates_chats_and_unloads(settings: Settings) -> None:
@@ -126,7 +106,7 @@ async def test_the_real_front_keeps_the_contract_that_the_scripted_one_keeps(
     stop = trio.Event()
     with trio.fail_after(HUNG_S):
         async with trio.open_nursery() as nursery:
-            await nursery.start(partial(_serve, settings, stop))
+            await nursery.start(partial(serve_until, settings, stop))
             await check(fronts[0])
             stop.set()
 
