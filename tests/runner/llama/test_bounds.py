@@ -8,6 +8,8 @@ import pytest
 from runner.llama.bounds import OutOfBounds, run_bounded
 from statemachines.units import GIB, MIB
 
+pytestmark = pytest.mark.usefixtures("no_collection")
+
 
 def spin() -> None:
     while True:

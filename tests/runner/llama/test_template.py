@@ -10,6 +10,8 @@ from runner.llama.template import CHATML, ChatTemplate, TemplateFailed
 from statemachines.errors import RefusalCode
 from statemachines.wire.messages import ChatMessage
 
+pytestmark = pytest.mark.usefixtures("no_collection")
+
 TURNS = (ChatMessage("system", "Be kind."), ChatMessage("user", "Hi <b>"))
 
 
