@@ -17,6 +17,7 @@ import trio
 from gguf import GGUFWriter
 
 from runner.facts.reader import read_facts
+from service.clock import SystemClock
 from service.config import Settings
 from service.processes import RunnerProcesses
 from service.store.facts_reader import FactsReader
@@ -81,7 +82,14 @@ async def main() -> None:
         reader = FactsReader(
             RunnerProcesses(), log, limit_ns=settings.facts_limit_ns, memory_bytes=settings.facts_memory_bytes
         )
-        store = ModelStore(settings, read=reader, is_key_alive=lambda _: False, on_replaced=lambda _: None, log=log)
+        store = ModelStore(
+            settings,
+            read=reader,
+            is_key_alive=lambda _: False,
+            on_replaced=lambda _: None,
+            clock=SystemClock(),
+            log=log,
+        )
         model = store.find("vocabulary")
 
         async def read() -> object:

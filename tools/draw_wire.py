@@ -1,6 +1,5 @@
 """Writes the tables of docs/reference/wire.md from `statemachines.wire.link`: `python tools/draw_wire.py [--check]`."""
 
-import re
 import sys
 from pathlib import Path
 
@@ -57,8 +56,9 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 def current(page: str) -> str:
     """The page with its tables as the code has them."""
     for name, table in (("phases", phases()), ("leases", leases()), ("exits", exits())):
-        block = f"<!-- {name} -->\n\n{table}\n\n<!-- end -->"
-        page = re.sub(rf"<!-- {name} -->.*?<!-- end -->", lambda _, block=block: block, page, flags=re.DOTALL)
+        before, _, rest = page.partition(f"<!-- {name} -->")
+        _, _, after = rest.partition("<!-- end -->")
+        page = f"{before}<!-- {name} -->\n\n{table}\n\n<!-- end -->{after}"
     return page
 
 
