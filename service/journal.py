@@ -12,35 +12,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-import msgspec
-
 from service.ports import Clock
 from statemachines.effects import AnyEffect
 from statemachines.events import AnyEvent
+from statemachines.journal import Entry, Header, decode, decode_header, encode
 from statemachines.limits import Limits
 
 RING_STEPS = 10_000
 DUMP_FILES = 8
 TAIL_STEPS = 50
 """Steps that go to standard error when no file can be written [count]."""
-
-
-class JournalHeader(msgspec.Struct, frozen=True):
-    """First line of a dump: without version and limits a replay means nothing."""
-
-    version: str
-    limits: Limits
-    why: str
-    dumped_at: int
-    dumped_wall_ns: int
-    steps_written: int
-
-
-class Step(msgspec.Struct, frozen=True):
-    """One event and what the core answered."""
-
-    event: AnyEvent
-    effects: tuple[AnyEffect, ...]
 
 
 class RingJournal:
@@ -53,15 +34,15 @@ class RingJournal:
         self._limits = limits
         self._clock = clock
         self._folder = folder
-        self._ring: deque[Step] = deque(maxlen=steps_max)
+        self._ring: deque[Entry] = deque(maxlen=steps_max)
         self._written = 0
         self._turns = itertools.cycle(range(1, DUMP_FILES + 1))
 
     def write(self, event: AnyEvent, effects: tuple[AnyEffect, ...]) -> None:
-        self._ring.append(Step(event, effects))
+        self._ring.append(Entry(event, effects))
         self._written += 1
 
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[Entry, ...]:
         """What the ring holds, oldest first."""
         return tuple(self._ring)
 
@@ -80,23 +61,23 @@ class RingJournal:
         with path.open("w", encoding="utf-8") as file:
             file.writelines(self._lines(why, self._ring))
 
-    def _lines(self, why: str, steps: Iterable[Step]) -> Iterator[str]:
+    def _lines(self, why: str, steps: Iterable[Entry]) -> Iterator[str]:
         yield _line(self._header(why))
         yield from map(_line, steps)
 
-    def _header(self, why: str) -> JournalHeader:
+    def _header(self, why: str) -> Header:
         now, wall = self._clock.now_ns(), self._clock.wall_ns()
-        return JournalHeader(self._version, self._limits, why, now, wall, self._written)
+        return Header(self._version, self._limits, why, now, wall, self._written)
 
 
-def read_dump(path: Path) -> tuple[JournalHeader, tuple[Step, ...]]:
+def read_dump(path: Path) -> tuple[Header, tuple[Entry, ...]]:
     """The header and the steps of a dumped journal; the counterpart of `RingJournal.dump`."""
     header, *steps = path.read_bytes().splitlines()
-    return msgspec.json.decode(header, type=JournalHeader), tuple(msgspec.json.decode(s, type=Step) for s in steps)
+    return decode_header(header), tuple(map(decode, steps))
 
 
-def _line(item: msgspec.Struct) -> str:
-    return msgspec.json.encode(item).decode() + "\n"
+def _line(item: Header | Entry) -> str:
+    return encode(item).decode() + "\n"
 
 
 def _write_all(file: TextIO, lines: Iterable[str]) -> None:

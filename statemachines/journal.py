@@ -1,39 +1,63 @@
-"""The journal's lines: what went in, what came out, as one JSON object per step.
+"""The journal's lines: a header, then what went in and what came out, one JSON object per step.
 
-Enough to see after the fact why something happened; ids, sizes, options and causes, never text. Replaying a journal
-needs its header and a snapshot of the core, which follow together with the replay.
+Enough to see after the fact why something happened; ids, sizes, options and causes, never text. Who keeps the lines
+and where is the shell's business (`service.journal`). Replaying them needs a snapshot of the core, which follows
+together with the replay.
 """
 
 import msgspec
 
 from statemachines.effects import AnyEffect
 from statemachines.events import AnyEvent
+from statemachines.limits import Limits
 
-JOURNAL_FORMAT = 1
 
-_ENCODER = msgspec.json.Encoder()
+class Header(msgspec.Struct, frozen=True):
+    """The first line: without version and limits the rest means nothing.
+
+    Attributes:
+        dumped_at, dumped_wall_ns: when the lines were written, core time and wall time [ns].
+        steps_written: steps since the start [count]; more than follow when the oldest are gone.
+    """
+
+    version: str
+    limits: Limits
+    why: str
+    dumped_at: int
+    dumped_wall_ns: int
+    steps_written: int
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One step of the core."""
+    """One step: an event and what the core answered."""
 
-    number: int
     event: AnyEvent
     effects: tuple[AnyEffect, ...]
 
 
-_DECODER = msgspec.json.Decoder(Entry)
+_ENCODER = msgspec.json.Encoder()
+_HEADER = msgspec.json.Decoder(Header)
+_ENTRY = msgspec.json.Decoder(Entry)
 
 
-def encode(entry: Entry) -> bytes:
+def encode(line: Header | Entry) -> bytes:
     """One line, without its newline."""
-    return _ENCODER.encode(entry)
+    return _ENCODER.encode(line)
+
+
+def decode_header(line: bytes) -> Header:
+    """The header of a journal.
+
+    Raises:
+        msgspec.DecodeError: the line is none.
+    """
+    return _HEADER.decode(line)
 
 
 def decode(line: bytes) -> Entry:
-    """The entry of one line.
+    """The entry of any further line.
 
     Raises:
-        msgspec.DecodeError: the line is none of ours.
+        msgspec.DecodeError: the line is none.
     """
-    return _DECODER.decode(line)
+    return _ENTRY.decode(line)

@@ -1,9 +1,9 @@
 """Waiting loads are planned: started, given victims and fences, refused, or told what they wait for.
 
 Theory of operation. Whenever something came free or somebody's turn changed, every WAITING load is marked; a step
-plans at most `plans_per_step_max` of them, in order of birth, and the rest is due in the next step. Bytes and places
-are given in order of birth: what earlier loads need is subtracted before a later one is looked at, so a later one
-starts only when the earlier one's sums still hold.
+plans at most `plans_per_step_max` of them (`World.next_to_plan`: half of them the oldest, half in a sweep over all),
+and the rest is due in the next step. Bytes and places are given in order of birth: what earlier loads need is
+subtracted before a later one is looked at, so a later one starts only when the earlier one's sums still hold.
 """
 
 from itertools import takewhile

@@ -9,7 +9,8 @@ from statemachines.device import DEVICE, Device, DeviceState, DeviceTrigger
 from statemachines.errors import STATUS_HINTS, Refusal, RefusalCode, RequestRefused
 from statemachines.facts import DeviceBytes, LoadKey
 from statemachines.failures import TOLD_AS
-from statemachines.journal import Entry, decode, encode
+from statemachines.journal import Entry, Header, decode, decode_header, encode
+from statemachines.limits import Limits
 from statemachines.runner import RUNNER
 from statemachines.scheduler import Scheduler
 from statemachines.states import RunnerState
@@ -52,18 +53,20 @@ def test_own_bytes_are_everything_but_the_mapped_file() -> None:
 
 def test_a_journal_line_gives_back_what_was_written() -> None:
     event = events.SpawnFailed(at=3, runner=RunnerId(1), message="no")
-    entry = Entry(7, event, (effects.KillRunner(RunnerId(1)), effects.SampleDevices()))
+    entry = Entry(event, (effects.KillRunner(RunnerId(1)), effects.SampleDevices()))
     assert decode(encode(entry)) == entry
     with pytest.raises(msgspec.DecodeError):
         decode(b"{}")
+    header = Header("0.1.0", Limits(), "a test", 1, 2, 3)
+    assert decode_header(encode(header)) == header
 
 
 def test_a_whole_run_of_the_core_fits_into_its_journal() -> None:
     bench = Bench()
     bench.ready("a")
     bench.ask("a", num_ctx=8192)
-    for number, effect in enumerate(bench.out):
-        assert decode(encode(Entry(number, events.DeadlineReached(), (effect,)))).effects == (effect,)
+    for effect in bench.out:
+        assert decode(encode(Entry(events.DeadlineReached(), (effect,)))).effects == (effect,)
 
 
 def test_how_a_process_ended_in_words() -> None:
