@@ -20,7 +20,7 @@ from service.front import StoredModel
 from service.hearing import Hearing
 from service.logs import plain_tail, say_native
 from service.open_leases import OpenLeases
-from service.ports import Clock, Process, Processes
+from service.ports import Clock, GateOf, Process, Processes, ungated
 from service.reactor import Post
 from service.runner_link import RunnerLink
 from service.runner_record import RunnerRecord
@@ -41,6 +41,7 @@ class Surroundings(msgspec.Struct, frozen=True):
 
     Attributes:
         post, post_next: of the reactor.
+        gate_of: where a fault test holds a load; nothing in the product does.
     """
 
     processes: Processes
@@ -49,6 +50,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     clock: Clock
     settings: Settings
     log: FilteringBoundLogger
+    gate_of: GateOf = ungated
 
 
 class Incarnation:
@@ -142,7 +144,8 @@ class Incarnation:
 
     def _ask_to_load(self) -> None:
         model, order = self._model, self._order
-        self._send(wire.Load(model.paths, model.identities, order.options, order.threads))
+        gate_path = self._around.gate_of(order)
+        self._send(wire.Load(model.paths, model.identities, order.options, order.threads, gate_path))
 
     def _hear_output(self, line: str) -> None:
         say_native(self.record.say, line)

@@ -26,6 +26,7 @@ from service.ids import RequestIds
 from service.incarnation import Surroundings
 from service.journal import RingJournal
 from service.listener import bind
+from service.ports import GateOf, Processes, ungated
 from service.processes import RunnerProcesses
 from service.reactor import Reactor
 from service.runners import Runners
@@ -63,14 +64,29 @@ class Ready(msgspec.Struct, frozen=True):
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
 
+class Ports(msgspec.Struct, frozen=True):
+    """What a fault test puts in the place of the real thing.
+
+    Attributes:
+        processes: starts runner processes.
+        gate_of: where a load is held.
+    """
+
+    processes: Processes
+    gate_of: GateOf = ungated
+
+
 class Service:
     """The parts of one service and how its life goes.
+
+    Args:
+        ports: what talks to the system; the real things by default.
 
     Attributes:
         desk: what HTTP handlers are given.
     """
 
-    def __init__(self, settings: Settings, log: FilteringBoundLogger) -> None:
+    def __init__(self, settings: Settings, log: FilteringBoundLogger, ports: Ports | None = None) -> None:
         self._settings = settings
         self._log = log
         self._clock = clock = SystemClock()
@@ -79,7 +95,7 @@ class Service:
         )
         self._core = Scheduler(settings.limits, strict=settings.strict)
         self._reactor = Reactor(self._core, clock=clock, journal=self._journal)
-        self._processes = RunnerProcesses()
+        self._ports = ports or Ports(RunnerProcesses())
         self._store = self._open_store()
         self.desk = Desk(
             settings=settings,
@@ -106,7 +122,7 @@ class Service:
         limit_ns, memory_bytes = settings.facts_limit_ns, settings.facts_memory_bytes
         store = ModelStore(
             settings,
-            read=FactsReader(self._processes, self._log, limit_ns=limit_ns, memory_bytes=memory_bytes),
+            read=FactsReader(self._ports.processes, self._log, limit_ns=limit_ns, memory_bytes=memory_bytes),
             is_key_alive=self._is_key_in_use,
             on_replaced=lambda key: post(ModelReplaced(key=key)),
             clock=self._clock,
@@ -163,12 +179,13 @@ class Service:
 
     def _runners(self, nursery: trio.Nursery) -> Runners:
         around = Surroundings(
-            self._processes,
+            self._ports.processes,
             self._reactor.post,
             self._reactor.post_next,
             self._clock,
             self._settings,
             self._log,
+            self._ports.gate_of,
         )
         return Runners(nursery, around, find_model=self.desk.find_model)
 

@@ -6,11 +6,11 @@ from functools import partial
 import trio
 
 from service.config import Settings
-from service.life import EXIT_INTERRUPTED, Ready, Service
+from service.life import EXIT_INTERRUPTED, Ports, Ready, Service
 from service.logs import make_log
 from statemachines.errors import ConfigError, DeviceError
 
-__all__ = ["Ready", "run", "serve"]
+__all__ = ["Ports", "Ready", "run", "serve"]
 
 EXIT_INTERNAL = 70
 """``EX_SOFTWARE``: a fault of our own; the journal says which."""
@@ -35,6 +35,7 @@ async def serve(
     on_ready: Callable[[Ready], None] | None = None,
     stop: trio.Event | None = None,
     takes_signals: bool = True,
+    ports: Ports | None = None,
     task_status: trio.TaskStatus[Ready] = trio.TASK_STATUS_IGNORED,
 ) -> int:
     """Serve until told to stop; the exit status that a process should have.
@@ -44,6 +45,7 @@ async def serve(
     Args:
         on_ready: called once, when requests are answered.
         takes_signals: SIGINT and SIGTERM are ours; False inside a command that handles them itself.
+        ports: what talks to the system; fault tests put other things there.
         task_status: started with the same `Ready`.
 
     Raises:
@@ -52,7 +54,7 @@ async def serve(
         DeviceError: the machine does not tell its memory.
     """
     log = make_log(log_format=settings.log_format, level=settings.log_level)
-    service = Service(settings, log)
+    service = Service(settings, log, ports)
     try:
         return await service.run(on_ready=on_ready, stop=stop, takes_signals=takes_signals, task_status=task_status)
     except ExceptionGroup as group:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from statemachines.effects import AnyEffect
+from statemachines.effects import AnyEffect, SpawnRunner
 from statemachines.events import AnyEvent, DevicesSampled, Exit
 from statemachines.units import RequestId, RunnerId
 
@@ -113,3 +113,11 @@ class Processes(Protocol):
         Raises:
             OSError: the system could not start it.
         """
+
+
+GateOf = Callable[[SpawnRunner], str | None]
+"""The gate of one load, for fault tests: a named pipe that the load reads to its end before it reports progress."""
+
+
+def ungated(_order: SpawnRunner) -> None:
+    """Loads go on by themselves."""
