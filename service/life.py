@@ -84,17 +84,18 @@ class Service:
 
     Attributes:
         desk: what HTTP handlers are given.
+        journal: what went into the core and what came out.
     """
 
     def __init__(self, settings: Settings, log: FilteringBoundLogger, ports: Ports | None = None) -> None:
         self._settings = settings
         self._log = log
         self._clock = clock = SystemClock()
-        self._journal = RingJournal(
+        self.journal = RingJournal(
             version=own_version(), limits=settings.limits, clock=clock, folder=settings.state / "journals"
         )
         self._core = Scheduler(settings.limits, strict=settings.strict)
-        self._reactor = Reactor(self._core, clock=clock, journal=self._journal)
+        self._reactor = Reactor(self._core, clock=clock, journal=self.journal)
         self._ports = ports or Ports(RunnerProcesses())
         self._store = self._open_store()
         self.desk = Desk(
@@ -194,7 +195,7 @@ class Service:
             runners=runners,
             desk=self.desk,
             sample=self._sampler.wake,
-            journal=self._journal,
+            journal=self.journal,
             log=self._log,
             finish=self._finish,
         )

@@ -1,0 +1,243 @@
+"""A whole service in this process, with real runner processes, in which faults are forced.
+
+    async with faulted(settings) as service:
+        gate = service.gates.hold("polite")
+        asked = service.ask("polite")
+        await gate.arrived()
+        ...
+
+Nothing here sleeps or polls. A test holds a load at a gate (`gates`), freezes and kills processes (`signals`), lets
+clients wait in the background (`clients`), and waits for what the core says (`Faulted.until`, woken by every step).
+
+The end of the context is a check of its own (`check_sound`): whatever a test did, nobody waits, the books are
+balanced, the next request is answered, the service ends with status 0, and no runner is left.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+from unittest import mock
+
+import httpx
+import psutil
+import trio
+
+from service import life
+from service.config import Settings
+from service.journal import RingJournal
+from service.life import Ports, Ready, Service
+from service.logs import make_log
+from service.ports import Processes
+from service.processes import RunnerProcesses
+from statemachines.effects import AnyEffect
+from statemachines.events import AnyEvent
+from statemachines.limits import Limits
+from statemachines.snapshot import RunnerView, StateView
+from statemachines.states import RunnerState
+from statemachines.units import NS_PER_MS, NS_PER_S, RunnerId
+from tests.integration.faults.clients import Asked
+from tests.integration.faults.gates import Gates
+from tests.service.shell import LogLines
+
+HUNG_S = 60
+"""Ends a hung test, nothing else."""
+POLITE = "Hello, how are you?"
+KIND = "I am well, thank you."
+ENDLESS: dict[str, Any] = {"num_ctx": 1 << 17}
+"""Options with which ``endless`` has room for many seconds."""
+
+Effect = TypeVar("Effect", bound=AnyEffect)
+Event = TypeVar("Event", bound=AnyEvent)
+
+
+def limits(**changes: int) -> Limits:
+    """Limits for fault tests: room for side by side, and no pause that would only have to be sat out.
+
+    Deadlines that a test does not want to meet are far away; one that it waits for is set by the test itself.
+    """
+    chosen = {
+        "runners_max": 16,
+        "loads_parallel_max": 8,
+        "stop_grace_ns": HUNG_S * NS_PER_S,
+        "kill_grace_ns": HUNG_S * NS_PER_S,
+        "shutdown_drain_ns": 0,
+        "retry_backoff_ns": 10 * NS_PER_MS,
+    }
+    return Limits(**(chosen | changes))
+
+
+class WatchedJournal(RingJournal):
+    """A journal that wakes whoever waits for the next step."""
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(**fields)
+        self._stepped = trio.Event()
+
+    def write(self, event: AnyEvent, effects: tuple[AnyEffect, ...]) -> None:
+        super().write(event, effects)
+        self._stepped.set()
+        self._stepped = trio.Event()
+
+    async def stepped(self) -> None:
+        """Return after the next step; its effects have been performed by then."""
+        await self._stepped.wait()
+
+
+@dataclass
+class Faulted:
+    """A service under test.
+
+    Attributes:
+        lines: its log, down to debug.
+        status: its exit status, once it has ended.
+    """
+
+    service: Service
+    journal: WatchedJournal
+    lines: LogLines
+    gates: Gates
+    nursery: trio.Nursery
+    stop: trio.Event = field(default_factory=trio.Event)
+    status: int | None = None
+    ready: Ready = field(init=False)
+    http: httpx.AsyncClient = field(init=False)
+
+    # Clients
+
+    def ask(self, model: str, path: str = "/api/generate", **fields: Any) -> Asked:
+        """A client that asks in the background; streamed, as the API does by default."""
+        asked = Asked()
+        self.nursery.start_soon(asked.ask, self.http, path, {"model": model, "prompt": "hi", **fields})
+        return asked
+
+    async def generate(self, model: str, **fields: Any) -> httpx.Response:
+        """A client that waits for the whole answer."""
+        body = {"model": model, "prompt": "hi", "stream": False, **fields}
+        return await self.http.post("/api/generate", json=body)
+
+    # What the core says
+
+    def state(self) -> StateView:
+        return self.service.desk.snapshot()
+
+    async def until(self, holds: Callable[[StateView], Any]) -> Any:
+        """Wait until something holds of the core's state; what ``holds`` returned then."""
+        while not (found := holds(self.state())):
+            await self.journal.stepped()
+        return found
+
+    async def runner(self, state: RunnerState, *, model: str | None = None) -> RunnerView:
+        """Wait for the one runner in this state."""
+        return await self.until(lambda view: _only(one for one in view.runners if _is(one, state, model)))
+
+    async def dead(self, runner: RunnerId) -> RunnerView:
+        """Wait until the core has buried this runner."""
+        return await self.until(lambda view: _only(one for one in view.dead if one.runner == runner))
+
+    def effects(self, kind: type[Effect]) -> list[Effect]:
+        """What the core ordered, oldest first."""
+        return [one for entry in self.journal.steps() for one in entry.effects if isinstance(one, kind)]
+
+    def events(self, kind: type[Event]) -> list[Event]:
+        """What the core was told, oldest first."""
+        return [entry.event for entry in self.journal.steps() if isinstance(entry.event, kind)]
+
+    async def effect(self, kind: type[Effect], runner: RunnerId) -> Effect:
+        """Wait until the core has ordered something about a runner."""
+        return await self.until(lambda _view: _first(one for one in self.effects(kind) if one.runner == runner))
+
+    async def event(self, kind: type[Event], runner: RunnerId) -> Event:
+        """Wait until the core has been told something about a runner."""
+        return await self.until(lambda _view: _first(one for one in self.events(kind) if one.runner == runner))
+
+    # What the log and the system say
+
+    def rows(self, event: str, **fields: Any) -> list[dict[str, Any]]:
+        """Log lines of one kind, those with these fields."""
+        return [row for row in self.lines.rows(event) if fields.items() <= row.items()]
+
+    def pid(self, runner: RunnerId) -> int:
+        """The process of a runner, alive or gone, as the log named it."""
+        (row,) = self.rows("runner started", runner=runner)
+        return int(row["pid"])
+
+    # The end
+
+    async def check_sound(self) -> None:
+        """Whatever happened: nobody waits, the books are balanced, and the next request is answered."""
+        await self.until(lambda view: not view.requests and not view.loads)
+        reply = await self.generate("polite")
+        assert (reply.status_code, reply.json().get("response")) == (200, POLITE), reply.text
+        await self.until(lambda view: not view.requests)
+        check_books(self.state())
+
+
+def check_books(view: StateView) -> None:
+    """What the devices say is held is what the runners hold."""
+    (device,) = view.devices
+    held = {runner.runner: runner.mapped_bytes + runner.own_bytes for runner in view.runners}
+    loading = {runner.runner for runner in view.runners if runner.loaded is None}
+    assert device.reserved_bytes == sum(held[runner] for runner in loading)
+    assert device.used_bytes == sum(size for runner, size in held.items() if runner not in loading)
+    assert device.returning_bytes == 0
+    assert "illegal" not in view.counters
+
+
+@asynccontextmanager
+async def faulted(settings: Settings, processes: Processes | None = None) -> AsyncIterator[Faulted]:
+    """A service for as long as the context lasts; sound at its end, or the test fails.
+
+    Args:
+        processes: starts its runners; the real ones by default.
+    """
+    with trio.fail_after(HUNG_S):
+        async with trio.open_nursery() as nursery:
+            service = _make(settings, processes or RunnerProcesses(), nursery)
+            service.ready = await nursery.start(_run, service)
+            try:
+                async with httpx.AsyncClient(base_url=service.ready.address, timeout=HUNG_S) as http:
+                    service.http = http
+                    yield service
+                    service.gates.open_all()
+                    await service.check_sound()
+            finally:
+                service.gates.open_all()
+                service.stop.set()
+        assert service.status == 0
+        assert _runners_of_this_process() == []
+
+
+def _make(settings: Settings, processes: Processes, nursery: trio.Nursery) -> Faulted:
+    settings.state.mkdir(parents=True, exist_ok=True)
+    lines, gates = LogLines(), Gates(settings.state)
+    log = make_log(log_format="json", level="debug", stream=lines)
+    with mock.patch.object(life, "RingJournal", WatchedJournal):
+        service = Service(settings, log, Ports(processes, gate_of=gates.gate_of))
+    assert isinstance(service.journal, WatchedJournal)
+    return Faulted(service, service.journal, lines, gates, nursery)
+
+
+async def _run(faulted: Faulted, *, task_status: trio.TaskStatus[Ready]) -> None:
+    run = partial(faulted.service.run, on_ready=None, stop=faulted.stop, takes_signals=False)
+    faulted.status = await run(task_status=task_status)
+
+
+def _runners_of_this_process() -> list[int]:
+    children = psutil.Process().children()
+    return [child.pid for child in children if "runner" in child.cmdline()]
+
+
+def _is(runner: RunnerView, state: RunnerState, model: str | None) -> bool:
+    return runner.state is state and (model is None or runner.model == f"{model}:latest")
+
+
+def _only(found: Any) -> Any:
+    rows = list(found)
+    assert len(rows) < 2, rows
+    return rows[0] if rows else None
+
+
+def _first(found: Any) -> Any:
+    return next(iter(found), None)

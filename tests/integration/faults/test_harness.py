@@ -1,0 +1,43 @@
+"""The harness itself: what it forces really happens, and what it checks can fail."""
+
+import msgspec
+import pytest
+
+from service.config import Settings
+from statemachines.events import LoadProgressed
+from statemachines.states import RunnerState
+from tests.integration.faults.harness import POLITE, faulted, limits
+from tests.integration.faults.signals import freeze, thaw
+
+
+async def test_a_gate_holds_a_load_until_it_is_opened(settings: Settings) -> None:
+    async with faulted(settings) as service:
+        gate = service.gates.hold("polite")
+        asked = service.ask("polite")
+        await gate.arrived()
+        loading = await service.runner(RunnerState.LOADING)
+        assert service.events(LoadProgressed) == []
+        assert not asked.lines
+        gate.open()
+        await asked.end()
+        assert asked.text == POLITE
+        assert (await service.runner(RunnerState.READY)).runner == loading.runner
+
+
+async def test_a_frozen_runner_says_nothing_until_it_is_thawed(settings: Settings) -> None:
+    async with faulted(settings) as service:
+        await service.generate("polite")
+        pid = service.pid((await service.runner(RunnerState.READY)).runner)
+        await freeze(pid)
+        asked = service.ask("polite")
+        await service.until(lambda view: [one for one in view.runners if one.leases])
+        assert not asked.lines
+        thaw(pid)
+        await asked.end()
+        assert asked.text == POLITE
+
+
+async def test_a_service_that_is_not_sound_at_the_end_fails_the_test(settings: Settings) -> None:
+    with pytest.RaisesGroup(pytest.RaisesExc(AssertionError), flatten_subgroups=True):
+        async with faulted(msgspec.structs.replace(settings, limits=limits(host_budget_bytes=1))):
+            pass  # nothing can be loaded, so the last request is refused
