@@ -127,7 +127,7 @@ def checked(ended: LeaseEnded) -> LeaseEnded:
 
 
 def as_error(refusal: Refusal) -> RoundhouseError:
-    """What a handler raises: a runner that died is its own kind of failure."""
-    if refusal.code is RefusalCode.RUNNER_CRASHED:
+    """What a handler raises: a runner that died or hung is its own kind of failure."""
+    if refusal.code in (RefusalCode.RUNNER_CRASHED, RefusalCode.RUNNER_WEDGED):
         return RunnerFailed(refusal)
     return RequestRefused(refusal)

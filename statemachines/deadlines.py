@@ -18,6 +18,7 @@ class DeadlineName(StrEnum):
     BACKOFF = "backoff"  # (load)
     STALL = "stall"  # (runner)
     IDLE = "idle"  # (runner)
+    WEDGE = "wedge"  # (runner)
     DRAIN = "drain"  # (runner)
     TERM = "term"  # (runner)
     KILL = "kill"  # (runner)

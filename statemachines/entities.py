@@ -159,7 +159,9 @@ class Runner:
         stopped_at_step: the step of the last operator's stop; outranks the keep-alive of requests that came before.
         ordered: why we stopped it ourselves; its lost requests are told this and are not tried again.
         idle_since: core time since when it has no lease [ns]; None while it has one or is LOADING.
+        lost_as: what requests that are lost with it are told, when more is known than that it ended.
         engine_step: engine steps it has reported [count].
+        work_done: the highest count of work that it has reported; see `RunnerBeat.progress`.
     """
 
     __slots__ = (
@@ -173,12 +175,14 @@ class Runner:
         "leases",
         "load",
         "loaded",
+        "lost_as",
         "ordered",
         "progress_ppm",
         "stage",
         "state",
         "stopped_at_step",
         "waiters",
+        "work_done",
     )
 
     def __init__(self, runner: RunnerId, load: "Load", *, at: int, keep_alive_ns: int) -> None:
@@ -195,9 +199,11 @@ class Runner:
         self.is_retired = False
         self.stopped_at_step = -1
         self.ordered: Refusal | None = None
+        self.lost_as: Refusal | None = None
         self.idle_since: int | None = None
         self.progress_ppm = 0
         self.engine_step = 0
+        self.work_done = 0
 
     def __repr__(self) -> str:
         return f"<Runner {self.id} {self.model} {self.state} {self.stage} leases={len(self.leases)}>"

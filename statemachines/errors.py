@@ -28,6 +28,7 @@ class RefusalCode(StrEnum):
     LOAD_FAILED = "load_failed"
     OUT_OF_MEMORY = "out_of_memory"
     RUNNER_CRASHED = "runner_crashed"
+    RUNNER_WEDGED = "runner_wedged"
     CLIENT_STALLED = "client_stalled"
     INTERNAL = "internal"
 
@@ -48,6 +49,7 @@ STATUS_HINTS: dict[RefusalCode, int] = {
     RefusalCode.LOAD_FAILED: 500,
     RefusalCode.OUT_OF_MEMORY: 503,
     RefusalCode.RUNNER_CRASHED: 500,
+    RefusalCode.RUNNER_WEDGED: 500,
     RefusalCode.CLIENT_STALLED: 503,
     RefusalCode.INTERNAL: 500,
 }

@@ -94,6 +94,16 @@ def waited_too_long(wait_ns: int, words: str) -> Refusal:
     )
 
 
+def wedged(wedge_ns: int) -> Refusal:
+    """A busy runner got nothing done (rule 15)."""
+    return Refusal(
+        RefusalCode.RUNNER_WEDGED,
+        f"the model's runner got nothing done for {format_duration(wedge_ns)}, the longest it may (setting wedge_s), "
+        "and was ended; send the request again",
+        retry_after_s=1,
+    )
+
+
 REPLACED = Refusal(
     RefusalCode.MODEL_REPLACED,
     "the model's file was replaced or removed while the request waited; send the request again",

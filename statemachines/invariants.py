@@ -91,6 +91,15 @@ def stops_have_deadlines(world: World) -> str:
     return ""
 
 
+def work_is_watched(world: World) -> str:
+    """Rule 15: a runner with a lease is watched for as long as it may go on with it, and only then."""
+    for runner in world.runners.values():
+        works = bool(runner.leases) and runner.stage in (Stage.NONE, Stage.DRAINING)
+        if works != (world.deadlines.due_at(DeadlineName.WEDGE, runner.id) is not None):
+            return f"{runner} is {'not ' if works else ''}watched"
+    return ""
+
+
 def slots_are_used(world: World) -> str:
     """Rules 6 and 7: nobody waits for a runner that has a free slot."""
     for runner in world.runners.values():
@@ -147,6 +156,7 @@ INVARIANTS: tuple[Callable[[World], str], ...] = (
     victims_had_no_lease,
     waits_have_causes,
     stops_have_deadlines,
+    work_is_watched,
     slots_are_used,
     fences_have_holders,
     bounds_hold,

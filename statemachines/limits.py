@@ -20,6 +20,7 @@ class Limits(msgspec.Struct, frozen=True):
         drain_ns: how long an operator's forced stop lets leases run on.
         shutdown_drain_ns: the same when the service stops.
         cancel_ack_ns: a runner that goes on without ending a cancelled lease for this long is wedged.
+        wedge_ns: a busy runner that gets nothing done for this long is killed.
         retry_backoff_ns: pause before a load is tried a second time.
         load_attempts_max: tries of one load, the first included [count].
         plans_per_step_max: waiting loads that one step plans; the rest is due in the next step [count].
@@ -42,6 +43,7 @@ class Limits(msgspec.Struct, frozen=True):
     drain_ns: int = 30 * NS_PER_S
     shutdown_drain_ns: int = 10 * NS_PER_S
     cancel_ack_ns: int = 10 * NS_PER_S
+    wedge_ns: int = 60 * NS_PER_S
     retry_backoff_ns: int = 1 * NS_PER_S
     load_attempts_max: int = 2
     plans_per_step_max: int = 8

@@ -92,7 +92,8 @@ def wait_again(request: Request, step: Step, fact: LeaseEnded) -> None:
 
 def tell_loss(request: Request, step: Step, fact: LeaseEnded) -> None:
     assert request.runner is not None
-    step.emit(RefuseRequest(request.id, request.runner.ordered or _LOSSES[fact.outcome]))
+    runner = request.runner
+    step.emit(RefuseRequest(request.id, runner.ordered or runner.lost_as or _LOSSES[fact.outcome]))
     end_lease(request, step, fact)
 
 

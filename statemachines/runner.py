@@ -6,14 +6,15 @@ carries its id; so a late or doubled event meets a runner that is past caring, a
 touch the runner that came after.
 
 - LOADING: the process was ordered (or taken from the spare) and weights are coming in.
-- READY: grants leases up to its slots. With a *fence* it grants nothing new; when its last lease ends while the fence
-  stands, it is unloaded in that step. Without leases its idle deadline runs.
+- READY: grants leases up to its slots. While it has one, its wedge deadline runs, and every proof of work moves it.
+  With a *fence* it grants nothing new; when its last lease ends while the fence stands, it is unloaded in that step.
+  Without leases its idle deadline runs.
 - UNLOADING: the process is being stopped, by the rungs of `Stage`: drain, terminate, kill, and at the end
   unreapable. Never becomes READY again.
 - DEAD: reaped, or never spawned.
 
 Invariants: leases only in READY and UNLOADING; never more leases than slots; a fence only in READY; every stage of
-UNLOADING but the last has a deadline.
+UNLOADING but the last has a deadline; while it may work on a lease it is watched.
 
 What it ignores and why stands in the cells.
 """
@@ -120,9 +121,17 @@ def arm_idle(runner: Runner, step: Step, _fact: object = None) -> None:
         step.disarm(DeadlineName.IDLE, runner.id)
 
 
-def end_idling(runner: Runner, step: Step, _fact: object) -> None:
+def begin_work(runner: Runner, step: Step, _fact: object) -> None:
+    """The first lease ends idleness; from then on work must show."""
     runner.idle_since = None
     step.disarm(DeadlineName.IDLE, runner.id)
+    if len(runner.leases) == 1:
+        step.arm(DeadlineName.WEDGE, runner.id, step.limits.wedge_ns)
+
+
+def end_work(runner: Runner, step: Step, _fact: object) -> None:
+    step.disarm(DeadlineName.WEDGE, runner.id)
+    arm_idle(runner, step)
 
 
 def keep_no_longer(runner: Runner, step: Step, _fact: object) -> None:
@@ -151,6 +160,11 @@ def kill(runner: Runner, step: Step, _fact: object) -> None:
     _leave_for(runner, step, Stage.KILLING)
     step.emit(KillRunner(runner.id))
     step.arm(DeadlineName.KILL, runner.id, step.limits.kill_grace_ns)
+
+
+def kill_wedged(runner: Runner, step: Step, refusal: Refusal | None) -> None:
+    runner.lost_as = refusal
+    kill(runner, step, None)
 
 
 def kill_by_order(runner: Runner, step: Step, refusal: Refusal) -> None:
@@ -222,6 +236,8 @@ def _leave_for(runner: Runner, step: Step, stage: Stage) -> None:
     runner.idle_since = None
     for name in _OWN_DEADLINES:
         step.disarm(name, runner.id)
+    if stage is not Stage.DRAINING:  # Who drains still works.
+        step.disarm(DeadlineName.WEDGE, runner.id)
 
 
 S = RunnerState
@@ -232,10 +248,9 @@ _LATE = ignore("it is being stopped already: too late to matter")
 _NO_LEASES_YET = illegal("a runner that is LOADING has no lease")
 _BURY = go(S.DEAD, "reaped", action=bury)
 _KILL = go(S.UNLOADING, "killed", action=kill)
-_KILL_NOW = (
-    stay("killed at once", action=kill, when=is_before_kill),
-    ignore("it is being killed already, and its deadline stands"),
-)
+_KILL_WEDGED = go(S.UNLOADING, "it cannot be trusted: killed", action=kill_wedged)
+_KILLED_ALREADY = ignore("it is being killed already, and its deadline stands")
+_KILL_NOW = (stay("killed at once", action=kill, when=is_before_kill), _KILLED_ALREADY)
 _KILL_BY_ORDER_NOW = (
     stay("killed at once", action=kill_by_order, when=is_before_kill),
     stay("it is being killed already, and its deadline stands", action=note_order),
@@ -265,7 +280,7 @@ RUNNER = Table(
         T.PROCESS_EXITED: (_BURY, _BURY, _BURY, _DEAD),
         T.LEASE_GRANTED: (
             _NO_LEASES_YET,
-            (stay("one slot is taken", action=end_idling, when=may_grant), illegal("no free slot, or fenced")),
+            (stay("one slot is taken", action=begin_work, when=may_grant), illegal("no free slot, or fenced")),
             illegal("a runner that is being stopped grants nothing"),
             illegal("a dead runner grants nothing"),
         ),
@@ -278,7 +293,7 @@ RUNNER = Table(
                     action=terminate,
                     when=is_fenced_and_leaseless,
                 ),
-                stay("idle: the keep-alive runs", action=arm_idle, when=has_no_lease),
+                stay("idle: the keep-alive runs", action=end_work, when=has_no_lease),
                 stay("other leases go on"),
             ),
             (
@@ -349,7 +364,12 @@ RUNNER = Table(
             _KILL_BY_ORDER_NOW,
             _DEAD,
         ),
-        T.WEDGED: (_KILL, _KILL, _KILL_NOW, _DEAD),
+        T.WEDGED: (
+            _KILL_WEDGED,
+            _KILL_WEDGED,
+            (stay("it cannot be trusted: killed at once", action=kill_wedged, when=is_before_kill), _KILLED_ALREADY),
+            _DEAD,
+        ),
         T.DEVICE_LOST: (_KILL, _KILL, _KILL_NOW, _DEAD),
         T.SHUTDOWN_ORDERED: (
             go(S.UNLOADING, "the service stops", action=kill_by_order),

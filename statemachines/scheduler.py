@@ -24,7 +24,7 @@ from statemachines.effects import AnyEffect, FinishShutdown, SetThreads
 from statemachines.entities import Runner
 from statemachines.errors import InternalError, Refusal
 from statemachines.facts import LoadFailure, LoadKey
-from statemachines.failures import DRAINING, REPLACED, STOPPED_BY_OPERATOR
+from statemachines.failures import DRAINING, REPLACED, STOPPED_BY_OPERATOR, wedged
 from statemachines.lifecycle import ServiceState, ServiceTrigger
 from statemachines.limits import Limits
 from statemachines.load import LoadTrigger
@@ -34,11 +34,15 @@ from statemachines.snapshot import StateView
 from statemachines.states import RunnerState, Stage
 from statemachines.step import Step
 from statemachines.table import Kind
-from statemachines.units import HOST, LeaseId, LoadId, RequestId, RunnerId
+from statemachines.units import HOST, NS_PER_MS, LeaseId, LoadId, RequestId, RunnerId
 from statemachines.world import World
 
 SETTLE_ROUNDS_MAX = 100_000
 """More rounds than any settling needs; reaching it means that two rules undo each other."""
+
+LAG_FORGIVEN_NS = 250 * NS_PER_MS
+"""A deadline that is handled later than this was kept by a loop that stood still: half of the interval of beats, so
+that less can have hidden none."""
 
 _RUNNER_TRIGGERS: dict[type, RunnerTrigger] = {
     events.SpawnFailed: RunnerTrigger.SPAWN_FAILED,
@@ -225,10 +229,16 @@ class Scheduler:
             runner.progress_ppm = event.done_ppm
             step.arm(DeadlineName.STALL, runner.id, self._world.limits.load_stall_ns)
 
-    def _beat(self, event: events.RunnerBeat, _step: Step) -> None:
+    def _beat(self, event: events.RunnerBeat, step: Step) -> None:
+        """Only what was not counted before is progress: a late or doubled beat proves nothing (rule 15)."""
         runner = self._find(event.runner)
-        if runner is not None:
-            runner.engine_step = event.step
+        if runner is None:
+            return
+        runner.engine_step = max(runner.engine_step, event.step)
+        if event.progress > runner.work_done:
+            runner.work_done = event.progress
+            if self._world.deadlines.due_at(DeadlineName.WEDGE, runner.id) is not None:
+                step.arm(DeadlineName.WEDGE, runner.id, self._world.limits.wedge_ns)
 
     def _observe(self, event: events.DevicesSampled, step: Step) -> None:
         resident = None
@@ -244,10 +254,12 @@ class Scheduler:
 
     def _fire_due(self, step: Step) -> None:
         armed_by = self._world.deadlines.mark()
+        first_due = self._world.deadlines.next_due()
+        lag_ns = 0 if first_due is None else step.at - first_due
         while (filed := self._world.deadlines.pop_due(step.at, armed_by=armed_by)) is not None:
-            self._fire_deadline(*filed, step)
+            self._fire_deadline(*filed, lag_ns, step)
 
-    def _fire_deadline(self, name: DeadlineName, owner: int, step: Step) -> None:
+    def _fire_deadline(self, name: DeadlineName, owner: int, lag_ns: int, step: Step) -> None:
         match name:
             case DeadlineName.WAIT:
                 self._admission.expire(RequestId(owner), step)
@@ -255,6 +267,8 @@ class Scheduler:
                 self._expire_cancel(LeaseId(owner), step)
             case DeadlineName.GRACE | DeadlineName.BACKOFF:
                 self._expire_load(name, LoadId(owner), step)
+            case DeadlineName.WEDGE:
+                self._expire_work(self._world.runners[RunnerId(owner)], lag_ns, step)
             case DeadlineName.PLAN:
                 pass  # What is left to plan is planned by every step.
             case _:
@@ -270,6 +284,13 @@ class Scheduler:
             self._driver.fire_runner(runner, RunnerTrigger.WEDGED, step)
         else:
             step.arm(DeadlineName.CANCEL_ACK, lease, self._world.limits.cancel_ack_ns)
+
+    def _expire_work(self, runner: Runner, lag_ns: int, step: Step) -> None:
+        """A busy runner shows nothing. Where our own loop was late, its beats lie unread: they get the time it lost."""
+        if lag_ns > LAG_FORGIVEN_NS:
+            step.arm(DeadlineName.WEDGE, runner.id, lag_ns)
+        else:
+            self._driver.fire_runner(runner, RunnerTrigger.WEDGED, step, wedged(self._world.limits.wedge_ns))
 
     def _expire_load(self, name: DeadlineName, load_id: LoadId, step: Step) -> None:
         load = self._world.loads[load_id]

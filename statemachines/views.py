@@ -19,6 +19,7 @@ from statemachines.world import World
 _RUNNER_DEADLINES = (
     DeadlineName.STALL,
     DeadlineName.IDLE,
+    DeadlineName.WEDGE,
     DeadlineName.DRAIN,
     DeadlineName.TERM,
     DeadlineName.KILL,

@@ -264,6 +264,12 @@ _ENDINGS = Section(
             "A runner that goes on with a cancelled answer for this long is replaced.",
         ),
         Setting(
+            "wedge_s",
+            "limits.wedge_ns",
+            values.seconds(least=1),
+            "A busy runner that gets nothing done for this long is replaced.",
+        ),
+        Setting(
             "drain_s", "limits.drain_ns", values.seconds(), "How long a forced stop of a model lets answers run on."
         ),
         Setting(

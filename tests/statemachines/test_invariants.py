@@ -70,6 +70,14 @@ def no_place(world: World) -> None:
     world.requests[RequestId(3)].runner = None
 
 
+def unwatched(world: World) -> None:
+    world.deadlines.disarm(DeadlineName.WEDGE, ONE)
+
+
+def watched_idler(world: World) -> None:
+    world.deadlines.arm(DeadlineName.WEDGE, RunnerId(2), 5)
+
+
 def no_deadline(world: World) -> None:
     world.deadlines.disarm(DeadlineName.WAIT, RequestId(3))
 
@@ -130,6 +138,8 @@ def still_ready_in_a_shutdown(world: World) -> None:
         ("waits_have_causes", no_place),
         ("waits_have_causes", no_deadline),
         ("waits_have_causes", unwanted_load),
+        ("work_is_watched", unwatched),
+        ("work_is_watched", watched_idler),
         ("slots_are_used", idle_slot),
         ("fences_have_holders", fence_of_nobody),
         ("bounds_hold", too_many_runners),

@@ -31,6 +31,7 @@ class Walk:
             "cpu_threads": self.rng.choice((1, 2, 4)),
             "keep_alive_default_ns": self.rng.choice((0, 20 * NS_PER_S)),
             "wait_ns": self.rng.choice((15 * NS_PER_S, 600 * NS_PER_S)),
+            "wedge_ns": self.rng.choice((3 * NS_PER_S, 60 * NS_PER_S)),
             "stop_grace_ns": self.rng.choice((0, 5 * NS_PER_S)),
         }
         self.bench = Bench(memory_bytes=self.rng.choice((1, 2, 5)) * need_bytes(100 * MIB) + MIB, **limits)
@@ -39,6 +40,7 @@ class Walk:
         self.processes: dict[RunnerId, str] = {}
         self.leases: dict[LeaseId, tuple[RequestId, RunnerId]] = {}
         self.taken = 0
+        self.work_done = 0
 
     def absorb(self) -> None:
         """What the shell would do with the new effects."""
@@ -131,7 +133,8 @@ class Walk:
             self.sample(rng.choice((0.5, 0.8, 1.0)))
 
     def beat(self, runner: RunnerId) -> None:
-        self.bench.give(events.RunnerBeat(runner=runner, step=self.rng.randrange(100), progress=1))
+        self.work_done += self.rng.randrange(2)
+        self.bench.give(events.RunnerBeat(runner=runner, step=self.rng.randrange(100), progress=self.work_done))
 
     def lose(self, runner: RunnerId) -> None:
         self.bench.give(events.LinkLost(runner=runner, message="gone"))
