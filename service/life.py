@@ -84,6 +84,7 @@ class Service:
 
     Attributes:
         desk: what HTTP handlers are given.
+        reactor: takes events to the core.
         journal: what went into the core and what came out.
     """
 
@@ -95,14 +96,14 @@ class Service:
             version=own_version(), limits=settings.limits, clock=clock, folder=settings.state / "journals"
         )
         self._core = Scheduler(settings.limits, strict=settings.strict)
-        self._reactor = Reactor(self._core, clock=clock, journal=self.journal)
+        self.reactor = Reactor(self._core, clock=clock, journal=self.journal)
         self._ports = ports or Ports(RunnerProcesses())
         self._store = self._open_store()
         self.desk = Desk(
             settings=settings,
             store=self._store,
             engine=engine_version(),
-            post=self._reactor.post,
+            post=self.reactor.post,
             clock=clock,
             ids=RequestIds(),
             snapshot=self._core.snapshot,
@@ -110,7 +111,7 @@ class Service:
             log=log,
         )
         self._sampler = Sampler(
-            HostMemory(), post=self._reactor.post, clock=clock, interval_ns=settings.sample_interval_ns, log=log
+            HostMemory(), post=self.reactor.post, clock=clock, interval_ns=settings.sample_interval_ns, log=log
         )
         self._exit_code = EXIT_DONE
         self._orders = 0
@@ -119,7 +120,7 @@ class Service:
         self._http = Carrier(settings, log, new_label=self._new_label)
 
     def _open_store(self) -> ModelStore:
-        settings, post = self._settings, self._reactor.post
+        settings, post = self._settings, self.reactor.post
         limit_ns, memory_bytes = settings.facts_limit_ns, settings.facts_memory_bytes
         store = ModelStore(
             settings,
@@ -156,7 +157,7 @@ class Service:
                 await self._start(nursery, stop, takes_signals=takes_signals)
                 app = create_app(self.desk, log=self._log)
                 await nursery.start(self._http.run, app, listener.detach(), port, self._draining)
-                self._reactor.post(ServiceOpened())
+                self.reactor.post(ServiceOpened())
                 ready = Ready(host, port, len(self._store.models()), self.desk.engine, self._threads)
                 self._announce(ready, on_ready, task_status)
                 await self._finished.wait()
@@ -174,15 +175,15 @@ class Service:
         if stop is not None:
             nursery.start_soon(self._watch_stop, stop)
         runners = self._runners(nursery)
-        nursery.start_soon(self._reactor.run, self._executor(runners).perform)
+        nursery.start_soon(self.reactor.run, self._executor(runners).perform)
         await nursery.start(self._sampler.run, runners.pids)
         nursery.start_soon(self._store.run)
 
     def _runners(self, nursery: trio.Nursery) -> Runners:
         around = Surroundings(
             self._ports.processes,
-            self._reactor.post,
-            self._reactor.post_next,
+            self.reactor.post,
+            self.reactor.post_next,
             self._clock,
             self._settings,
             self._log,
@@ -241,7 +242,7 @@ class Service:
         if is_forced:
             self._exit_code = EXIT_INTERRUPTED
         self._draining.set()
-        self._reactor.post(ShutdownOrdered(force=is_forced))
+        self.reactor.post(ShutdownOrdered(force=is_forced))
 
     def _finish(self, unreapable: tuple[RunnerId, ...]) -> None:
         """The core has let go."""

@@ -8,9 +8,11 @@
 
 Nothing here sleeps or polls. A test holds a load at a gate (`gates`), freezes and kills processes (`signals`), lets
 clients wait in the background (`clients`), and waits for what the core says (`Faulted.until`, woken by every step).
+A deadline is not sat out either: the core's clock jumps (`Faulted.jump`), while processes and pipes go on in real time.
 
 The end of the context is a check of its own (`check_sound`): whatever a test did, nobody waits, the books are
-balanced, the next request is answered, the service ends with status 0, and no runner is left.
+balanced, the next request is answered, the service ends with status 0, and no runner is left. A test that has stopped
+the service itself (`Faulted.stop`) gets the last two.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -25,6 +27,7 @@ import psutil
 import trio
 
 from service import life
+from service.clock import SystemClock
 from service.config import Settings
 from service.journal import RingJournal
 from service.life import Ports, Ready, Service
@@ -32,11 +35,11 @@ from service.logs import make_log
 from service.ports import Processes
 from service.processes import RunnerProcesses
 from statemachines.effects import AnyEffect
-from statemachines.events import AnyEvent
+from statemachines.events import AnyEvent, DevicesSampled
 from statemachines.limits import Limits
 from statemachines.snapshot import RunnerView, StateView
 from statemachines.states import RunnerState
-from statemachines.units import NS_PER_MS, NS_PER_S, RunnerId
+from statemachines.units import NS_PER_MS, RunnerId
 from tests.integration.faults.clients import Asked
 from tests.integration.faults.gates import Gates
 from tests.service.shell import LogLines
@@ -52,20 +55,22 @@ Effect = TypeVar("Effect", bound=AnyEffect)
 Event = TypeVar("Event", bound=AnyEvent)
 
 
-def limits(**changes: int) -> Limits:
-    """Limits for fault tests: room for side by side, and no pause that would only have to be sat out.
+def limits(**changes: Any) -> Limits:
+    """The product's limits, with room for many runners and hardly a pause before a load is tried again."""
+    return Limits(**({"runners_max": 16, "loads_parallel_max": 8, "retry_backoff_ns": NS_PER_MS} | changes))
 
-    Deadlines that a test does not want to meet are far away; one that it waits for is set by the test itself.
-    """
-    chosen = {
-        "runners_max": 16,
-        "loads_parallel_max": 8,
-        "stop_grace_ns": HUNG_S * NS_PER_S,
-        "kill_grace_ns": HUNG_S * NS_PER_S,
-        "shutdown_drain_ns": 0,
-        "retry_backoff_ns": 10 * NS_PER_MS,
-    }
-    return Limits(**(chosen | changes))
+
+class JumpingClock(SystemClock):
+    """The real clock, and as far ahead of it as a test wants."""
+
+    def __init__(self) -> None:
+        self._ahead_ns = 0
+
+    def now_ns(self) -> int:
+        return super().now_ns() + self._ahead_ns
+
+    def jump(self, ns: int) -> None:
+        self._ahead_ns += ns
 
 
 class WatchedJournal(RingJournal):
@@ -96,6 +101,7 @@ class Faulted:
 
     service: Service
     journal: WatchedJournal
+    clock: JumpingClock
     lines: LogLines
     gates: Gates
     nursery: trio.Nursery
@@ -116,6 +122,13 @@ class Faulted:
         """A client that waits for the whole answer."""
         body = {"model": model, "prompt": "hi", "stream": False, **fields}
         return await self.http.post("/api/generate", json=body)
+
+    # Time
+
+    def jump(self, ns: int) -> None:
+        """Let every deadline of the core come that is this far away; real processes notice nothing."""
+        self.clock.jump(ns)
+        self.service.reactor.post(DevicesSampled(samples=()))  # wakes the reactor, tells nothing
 
     # What the core says
 
@@ -201,7 +214,8 @@ async def faulted(settings: Settings, processes: Processes | None = None) -> Asy
                     service.http = http
                     yield service
                     service.gates.open_all()
-                    await service.check_sound()
+                    if not service.stop.is_set():
+                        await service.check_sound()
             finally:
                 service.gates.open_all()
                 service.stop.set()
@@ -211,12 +225,12 @@ async def faulted(settings: Settings, processes: Processes | None = None) -> Asy
 
 def _make(settings: Settings, processes: Processes, nursery: trio.Nursery) -> Faulted:
     settings.state.mkdir(parents=True, exist_ok=True)
-    lines, gates = LogLines(), Gates(settings.state)
+    lines, gates, clock = LogLines(), Gates(settings.state), JumpingClock()
     log = make_log(log_format="json", level="debug", stream=lines)
-    with mock.patch.object(life, "RingJournal", WatchedJournal):
+    with mock.patch.multiple(life, RingJournal=WatchedJournal, SystemClock=lambda: clock):
         service = Service(settings, log, Ports(processes, gate_of=gates.gate_of))
     assert isinstance(service.journal, WatchedJournal)
-    return Faulted(service, service.journal, lines, gates, nursery)
+    return Faulted(service, service.journal, clock, lines, gates, nursery)
 
 
 async def _run(faulted: Faulted, *, task_status: trio.TaskStatus[Ready]) -> None:
