@@ -60,6 +60,13 @@ GGML_TYPES: dict[int, GgmlType] = {
     )
 }
 
+NOT_COMPUTED = frozenset({"Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64"})
+"""Types that the engine loads as weights and then dies of at the first decode (an engine test tries every type):
+those of its own intermediate results, integers, and F64."""
+
+INDEX_TENSOR = "tid2eid"
+"""In the name of a table of expert numbers, which are I32 and only looked up."""
+
 REMOVED_TYPES = frozenset({4, 5, 31, 32, 33, 36, 37, 38})
 """Numbers that older engines wrote and the pinned one refuses."""
 

@@ -5,7 +5,7 @@ from typing import cast
 
 from runner.facts.capabilities import capabilities
 from runner.facts.errors import bad_file
-from runner.facts.ggml_types import FILE_TYPES
+from runner.facts.ggml_types import FILE_TYPES, INDEX_TENSOR, NOT_COMPUTED
 from runner.facts.header import Header, Tensor
 from runner.facts.keys import Keys
 from runner.facts.layers import model_sizes
@@ -30,8 +30,7 @@ def read_facts(paths: Sequence[str], *, with_arrays: bool = False) -> ModelFacts
     keys = Keys(headers[0].values)
     _refuse_companions(keys)
     tensors = [tensor for header in headers for tensor in header.tensors]
-    if not tensors:
-        raise bad_file("it holds no weights")
+    _check_weights(tensors)
     template = keys.text(TEMPLATE_KEY) or None
     return ModelFacts(
         format="gguf",
@@ -54,6 +53,15 @@ def _refuse_companions(keys: Keys) -> None:
         raise bad_file("it is a projector (it belongs beside a model), not a language model")
     if keys.text("general.type") == "adapter":
         raise bad_file("it is an adapter (it belongs beside a model), not a language model")
+
+
+def _check_weights(tensors: Sequence[Tensor]) -> None:
+    """There are some, and the engine can compute with each."""
+    if not tensors:
+        raise bad_file("it holds no weights")
+    for tensor in tensors:
+        if tensor.type.name in NOT_COMPUTED and not (tensor.type.name == "I32" and INDEX_TENSOR in tensor.name):
+            raise bad_file(f"a tensor in it is of type {tensor.type.name}, with which the engine cannot compute")
 
 
 def _quantization(keys: Keys) -> str:

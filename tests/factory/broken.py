@@ -1,13 +1,12 @@
 """Files that look like models and are not: one that crashes the engine, cut ones, one too large for any machine."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 
-from tests.factory.model_file import Shape, Tensor, describe, tensor_shapes, write_model
+from tests.factory.model_file import Shape, describe, tensor_shapes, write_model
 from tests.factory.random_model import CHAT_TEMPLATE, random_tensors
 from tests.factory.vocabulary import spm
 
@@ -24,23 +23,31 @@ GIANT = Shape(
 
 
 def crash_model(path: Path, *, name: str = "crash") -> Path:
-    """A model that loads and then aborts the process at its first decode: llama.cpp cannot look up F64 rows."""
+    """A model that loads and then aborts the process at its first decode: llama.cpp cannot multiply by F16 norms.
+
+    Nothing in its header says so; the reader of facts lets it pass.
+    """
+    return _with_type(path, "output_norm.weight", GGMLQuantizationType.F16, name=name)
+
+
+def f64_model(path: Path, *, name: str = "double") -> Path:
+    """A model with F64 embeddings, which llama.cpp loads and cannot look up: it would abort at the first decode."""
+    return _with_type(path, "token_embd.weight", GGMLQuantizationType.F64, name=name)
+
+
+def _with_type(path: Path, odd: str, kind: GGMLQuantizationType, *, name: str) -> Path:
+    """A random F32 model, one of whose tensors has another type."""
+    rng, plain = np.random.default_rng(0), GGMLQuantizationType.F32
+    tensors = random_tensors(rng, Shape(), len(spm()), [], plain)
     return write_model(
         path,
         shape=Shape(),
         vocabulary=spm(),
-        tensors=_with_f64_embeddings(),
-        weights=GGMLQuantizationType.F32,
+        tensors=(replace(tensor, type=kind) if tensor.name == odd else tensor for tensor in tensors),
+        weights=plain,
         chat_template=CHAT_TEMPLATE,
         name=name,
     )
-
-
-def _with_f64_embeddings() -> Iterator[Tensor]:
-    rng = np.random.default_rng(0)
-    for tensor in random_tensors(rng, Shape(), len(spm()), [], GGMLQuantizationType.F32):
-        embeddings = tensor.name == "token_embd.weight"
-        yield replace(tensor, type=GGMLQuantizationType.F64) if embeddings else tensor
 
 
 def truncated(path: Path, source: Path, *, keep_bytes: int) -> Path:

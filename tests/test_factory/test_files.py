@@ -1,5 +1,6 @@
 """The files themselves, read back with the gguf package: no engine needed."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType, GGUFReader
 
-from tests.factory.broken import GIANT, crash_model, giant_model, header_bytes, truncated
+from tests.factory.broken import GIANT, crash_model, f64_model, giant_model, header_bytes, truncated
 from tests.factory.hostile import hostile_files
 from tests.factory.model_file import Scalar, Shape
 from tests.factory.random_model import random_model
@@ -118,9 +119,18 @@ def test_scripted_template_names_the_answer_for_each_key(tmp_path: Path) -> None
     assert '"weather" in last %}' + answer_token(1) in template
 
 
-def test_crash_model_has_f64_embeddings_and_nothing_else_of_that_type(tmp_path: Path) -> None:
-    found = types(crash_model(tmp_path / "m.gguf"))
-    assert [name for name, kind in found.items() if kind == GGMLQuantizationType.F64] == ["token_embd.weight"]
+@pytest.mark.parametrize(
+    ("make", "kind", "odd"),
+    [
+        (f64_model, GGMLQuantizationType.F64, "token_embd.weight"),
+        (crash_model, GGMLQuantizationType.F16, "output_norm.weight"),
+    ],
+)
+def test_a_model_that_crashes_has_one_tensor_of_an_odd_type(
+    make: Callable[[Path], Path], kind: GGMLQuantizationType, odd: str, tmp_path: Path
+) -> None:
+    found = types(make(tmp_path / "m.gguf"))
+    assert {name: kind for name, kind in found.items() if kind != GGMLQuantizationType.F32} == {odd: kind}
 
 
 def test_truncated_keeps_that_many_bytes(tmp_path: Path) -> None:
