@@ -8,7 +8,8 @@
 
 Nothing here sleeps or polls. A test holds a load at a gate (`gates`), freezes and kills processes (`signals`), lets
 clients wait in the background (`clients`), and waits for what the core says (`Faulted.until`, woken by every step).
-A deadline is not sat out either: the core's clock jumps (`Faulted.jump`), while processes and pipes go on in real time.
+A deadline is not sat out either: the core's clock jumps to it (`Faulted.expire`), while processes and pipes go on in
+real time.
 
 The end of the context is a check of its own (`check_sound`): whatever a test did, nobody waits, the books are
 balanced, the next request is answered, the service ends with status 0, and no runner is left. A test that has stopped
@@ -39,7 +40,7 @@ from statemachines.events import AnyEvent, DevicesSampled
 from statemachines.limits import Limits
 from statemachines.snapshot import RunnerView, StateView
 from statemachines.states import RunnerState
-from statemachines.units import NS_PER_MS, RunnerId
+from statemachines.units import NS_PER_MS, LoadId, RunnerId
 from tests.integration.faults.clients import Asked
 from tests.integration.faults.gates import Gates
 from tests.service.shell import LogLines
@@ -125,10 +126,20 @@ class Faulted:
 
     # Time
 
+    async def expire(self, name: str, *, runner: RunnerId | None = None, load: LoadId | None = None) -> None:
+        """Let a deadline of a runner or a load come, and return when it has; what is due before it comes as well.
+
+        Moved on the way (a late loop gives back the time that it lost), it is followed.
+        """
+        while (due := _due(self.state(), name, runner, load)) is not None:
+            self.jump(due - self.clock.now_ns())
+            await self.journal.stepped()
+
     def jump(self, ns: int) -> None:
-        """Let every deadline of the core come that is this far away; real processes notice nothing."""
-        self.clock.jump(ns)
-        self.service.reactor.post(DevicesSampled(samples=()))  # wakes the reactor, tells nothing
+        """Put the core's clock forward; real processes notice nothing."""
+        if ns > 0:
+            self.clock.jump(ns)
+            self.service.reactor.post(DevicesSampled(samples=()))  # wakes the reactor, tells nothing
 
     # What the core says
 
@@ -241,6 +252,11 @@ async def _run(faulted: Faulted, *, task_status: trio.TaskStatus[Ready]) -> None
 def _runners_of_this_process() -> list[int]:
     children = psutil.Process().children()
     return [child.pid for child in children if "runner" in child.cmdline()]
+
+
+def _due(view: StateView, name: str, runner: RunnerId | None, load: LoadId | None) -> int | None:
+    owners = [one for one in view.runners if one.runner == runner] + [one for one in view.loads if one.load == load]
+    return _first(deadline.due for owner in owners for deadline in owner.deadlines if deadline.name == name)
 
 
 def _is(runner: RunnerView, state: RunnerState, model: str | None) -> bool:

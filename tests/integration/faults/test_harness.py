@@ -43,11 +43,11 @@ async def test_a_service_that_is_not_sound_at_the_end_fails_the_test(settings: S
             pass  # nothing can be loaded, so the last request is refused
 
 
-async def test_a_jump_of_the_clock_brings_a_deadline_and_no_runner_notices(settings: Settings) -> None:
+async def test_a_deadline_comes_when_it_is_wanted_and_no_process_notices(settings: Settings) -> None:
     async with faulted(settings) as service:
         await service.generate("polite")
         ready = await service.runner(RunnerState.READY)
-        service.jump(settings.limits.keep_alive_default_ns)
+        await service.expire("idle", runner=ready.runner)
         await service.dead(ready.runner)
         (row,) = service.rows("runner ended", runner=ready.runner)
         assert row["exit"] == 0
