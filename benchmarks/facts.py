@@ -20,6 +20,7 @@ from runner.facts.reader import read_facts
 from service.clock import SystemClock
 from service.config import Settings
 from service.processes import RunnerProcesses
+from service.state.folder import StateFolder
 from service.store.facts_reader import FactsReader
 from service.store.models import ModelStore
 
@@ -84,6 +85,7 @@ async def main() -> None:
         )
         store = ModelStore(
             settings,
+            state=StateFolder(settings.state, log),
             read=reader,
             is_key_alive=lambda _: False,
             on_replaced=lambda _: None,

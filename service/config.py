@@ -18,7 +18,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         host, port: where HTTP listens; port 0 takes a free one.
         allow_remote: written consent to listen on an address that is not loopback.
         models: the folder whose ``*.gguf`` files are served.
-        state: where digests are cached.
+        state: the folder of `service.state`: digests and journals.
         demo: also serve the packaged scripted test model, as ``demo``; a file of that name in ``models`` comes first.
         context_length: default context [tokens]; None chooses by tier.
         origins: further CORS origins, wildcards allowed.

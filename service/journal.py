@@ -8,7 +8,7 @@ takes the last steps when not even a file can be had.
 import itertools
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -25,10 +25,20 @@ TAIL_STEPS = 50
 
 
 class RingJournal:
-    """Keeps the last `RING_STEPS` steps; `dump` writes them as JSON lines into ``folder``."""
+    """Keeps the last `RING_STEPS` steps; `dump` writes them as JSON lines.
+
+    Args:
+        folder: where to, at that moment; None when there is no folder that may be written to.
+    """
 
     def __init__(
-        self, *, version: str, limits: Limits, clock: Clock, folder: Path | None, steps_max: int = RING_STEPS
+        self,
+        *,
+        version: str,
+        limits: Limits,
+        clock: Clock,
+        folder: Callable[[], Path | None],
+        steps_max: int = RING_STEPS,
     ) -> None:
         self._version = version
         self._limits = limits
@@ -54,10 +64,11 @@ class RingJournal:
             _write_all(sys.stderr, self._lines(why, tuple(self._ring)[-TAIL_STEPS:]))
 
     def _dump_to_file(self, why: str) -> None:
-        if self._folder is None:
+        folder = self._folder()
+        if folder is None:
             raise FileNotFoundError("no folder for journals")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"journal-{next(self._turns)}.jsonl"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"journal-{next(self._turns)}.jsonl"
         with path.open("w", encoding="utf-8") as file:
             file.writelines(self._lines(why, self._ring))
 

@@ -30,6 +30,8 @@ from service.ports import GateOf, Processes, ungated
 from service.processes import RunnerProcesses
 from service.reactor import Reactor
 from service.runners import Runners
+from service.state.folder import StateFolder
+from service.state.owner import this_process
 from service.store.facts_reader import FactsReader
 from service.store.models import ModelStore
 from service.version import engine_version, own_version
@@ -61,7 +63,12 @@ class Ready(msgspec.Struct, frozen=True):
 
     @property
     def address(self) -> str:
-        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+        return address_of(self.host, self.port)
+
+
+def address_of(host: str, port: int) -> str:
+    """Where HTTP is spoken, as a URL."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class Ports(msgspec.Struct, frozen=True):
@@ -92,13 +99,14 @@ class Service:
         self._settings = settings
         self._log = log
         self._clock = clock = SystemClock()
+        self._state = StateFolder(settings.state, log)
         self.journal = RingJournal(
-            version=own_version(), limits=settings.limits, clock=clock, folder=settings.state / "journals"
+            version=own_version(), limits=settings.limits, clock=clock, folder=self._state.journals
         )
         self._core = Scheduler(settings.limits, strict=settings.strict)
         self.reactor = Reactor(self._core, clock=clock, journal=self.journal)
         self._ports = ports or Ports(RunnerProcesses())
-        self._store = self._open_store()
+        self._store = self._make_store()
         self.desk = Desk(
             settings=settings,
             store=self._store,
@@ -119,19 +127,18 @@ class Service:
         self._finished = trio.Event()
         self._http = Carrier(settings, log, new_label=self._new_label)
 
-    def _open_store(self) -> ModelStore:
+    def _make_store(self) -> ModelStore:
         settings, post = self._settings, self.reactor.post
         limit_ns, memory_bytes = settings.facts_limit_ns, settings.facts_memory_bytes
-        store = ModelStore(
+        return ModelStore(
             settings,
+            state=self._state,
             read=FactsReader(self._ports.processes, self._log, limit_ns=limit_ns, memory_bytes=memory_bytes),
             is_key_alive=self._is_key_in_use,
             on_replaced=lambda key: post(ModelReplaced(key=key)),
             clock=self._clock,
             log=self._log,
         )
-        store.open()
-        return store
 
     def _new_label(self) -> str:
         return self.desk.request_label(self.desk.next_request())
@@ -150,9 +157,11 @@ class Service:
     ) -> int:
         """From the first bound socket to the last line; see `serve`."""
         raise_descriptor_limit()
-        with ExitStack() as open_sockets:
-            listener = open_sockets.enter_context(bind(self._settings))
+        with ExitStack() as held:
+            listener = held.enter_context(bind(self._settings))
             host, port = listener.getsockname()[:2]
+            self._take_over(address_of(host, port))
+            held.callback(self._state.close)
             async with trio.open_nursery() as nursery:
                 await self._start(nursery, stop, takes_signals=takes_signals)
                 app = create_app(self.desk, log=self._log)
@@ -167,6 +176,13 @@ class Service:
         return self._exit_code
 
     # The start
+
+    def _take_over(self, address: str) -> None:
+        """Open the state folder, and say so if the server that had it before did not end in order."""
+        before = self._state.open(this_process(address, self._clock.wall_ns()))
+        if before is not None:
+            self._log.warning("the server before this one ended without stopping", **before.words())
+        self._store.open()
 
     async def _start(self, nursery: trio.Nursery, stop: trio.Event | None, *, takes_signals: bool) -> None:
         """Everything but HTTP; returns when the core has its first figures of memory."""

@@ -149,7 +149,7 @@ _MODELS = Section(
             "state",
             "state",
             values.folder(),
-            "Where digests are remembered.",
+            "Where digests and journals are kept.",
             computed=_state_folder,
             computed_words="<user state>/roundhouse",
         ),

@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import trio
 
-from service.cli.exits import WrongSetting
+from service.cli.exits import CommandFailed, WrongSetting
 from service.cli.settings import make_folders, resolve, sources
 from service.config import Settings
-from statemachines.errors import ConfigError
+from statemachines.errors import ConfigError, DeviceError
+
+if TYPE_CHECKING:
+    from service.life import Ready
 
 
 def embedded_settings() -> Settings:
@@ -37,13 +40,11 @@ async def embedded_server() -> AsyncIterator[tuple[str, Path]]:
     At the end it drains, as after SIGTERM, also when the context ends with an error: the runners end in order and
     nothing is logged about it. Only a cancelled context kills them.
     """
-    from service.main import serve
-
     settings = embedded_settings()
     stop = trio.Event()
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
-        ready = await nursery.start(partial(serve, settings, stop=stop, takes_signals=False))
+        ready = await nursery.start(_serve, settings, stop)
         try:
             yield ready.address, settings.models
         except Exception as error:
@@ -51,3 +52,19 @@ async def embedded_server() -> AsyncIterator[tuple[str, Path]]:
         stop.set()
     if failure is not None:
         raise failure
+
+
+async def _serve(settings: Settings, stop: trio.Event, *, task_status: "trio.TaskStatus[Ready]") -> None:
+    """Be the server; what keeps it from starting is told as the command's own failure.
+
+    Raises:
+        WrongSetting, CommandFailed: it cannot be started.
+    """
+    from service.main import serve
+
+    try:
+        await serve(settings, stop=stop, takes_signals=False, task_status=task_status)
+    except ConfigError as error:
+        raise WrongSetting(str(error)) from error
+    except DeviceError as error:
+        raise CommandFailed(str(error)) from error

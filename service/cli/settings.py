@@ -6,6 +6,7 @@ list that `resolve` is given, in its place.
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,19 +89,20 @@ def resolve_place(layers: Sequence[Source]) -> Place:
 
 
 def make_folders(settings: Settings) -> tuple[Path, ...]:
-    """Make the folders that are written to, and say which were not there.
+    """Make the folders that are written to, and say which were made.
 
     Raises:
-        ConfigError: one cannot be made.
+        ConfigError: the models folder cannot be made. Without a state folder there is only less to remember, and the
+            service says so.
     """
-    folders = (("models", settings.models), ("state", settings.state))
-    missing = tuple(folder for _, folder in folders if not folder.is_dir())
-    for name, folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(_unmade(name, folder, error)) from error
-    return missing
+    missing = [folder for folder in (settings.models, settings.state) if not folder.is_dir()]
+    try:
+        settings.models.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(_unmade(settings.models, error)) from error
+    with suppress(OSError):
+        settings.state.mkdir(parents=True, exist_ok=True)
+    return tuple(folder for folder in missing if folder.is_dir())
 
 
 def _find(setting: Setting, layers: Sequence[Source]) -> Found:
@@ -153,5 +155,5 @@ def _check_listening(settings: Settings, place: Place) -> None:
     )
 
 
-def _unmade(name: str, folder: Path, error: OSError) -> str:
-    return f"the {name} folder {folder} cannot be made ({error.strerror}); name another one with --{name}"
+def _unmade(folder: Path, error: OSError) -> str:
+    return f"the models folder {folder} cannot be made ({error.strerror}); name another one with --models"

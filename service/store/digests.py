@@ -1,27 +1,25 @@
 """sha256 of model files: computed in the background, one file at a time, and remembered on disk.
 
 A digest is filed under the file's identity, so a file that was replaced has none, and a digest outlives renames and
-restarts. Losing the cache costs time, nothing else: every failure of the disk is a warning.
+restarts. Losing the cache costs time, nothing else.
 """
 
 import hashlib
 import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import msgspec
 import trio
 from structlog.typing import FilteringBoundLogger
 
+from service.state.folder import StateFolder
+from service.state.formats import DIGESTS_BYTES_MAX, DIGESTS_FILE
 from service.store.background import in_background
 from service.store.folder import FoundModel
 from service.store.identity import Identities, identity_of
 from service.store.names import shown_file
 from statemachines.facts import FileIdentity
 
-CACHE_FILE = "digests.json"
-CACHE_VERSION = 1
-CACHE_BYTES_MAX = 4 << 20
 DIGESTS_MAX = 4_096
 """Digests that are remembered; the oldest are forgotten first."""
 CHUNK_BYTES = 1 << 20
@@ -34,7 +32,6 @@ class _Row(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Cache(msgspec.Struct, frozen=True):
-    version: int
     rows: tuple[_Row, ...]
 
 
@@ -46,13 +43,13 @@ class Digests:
     """The digests that are known, and the task that finds out more.
 
     Args:
-        folder: where they are kept; made when the first one is.
+        state: where they are kept.
     """
 
-    def __init__(self, folder: Path, log: FilteringBoundLogger) -> None:
-        self._file = folder / CACHE_FILE
+    def __init__(self, state: StateFolder, log: FilteringBoundLogger) -> None:
+        self._state = state
         self._log = log
-        self._known = self._load()
+        self._known: dict[FileIdentity, str] = {}
         self._wanted: dict[FileIdentity, str] = {}
         self._given_up: dict[FileIdentity, None] = {}
         self._bell = trio.Event()
@@ -108,25 +105,21 @@ class Digests:
 
     # On disk
 
-    def _load(self) -> dict[FileIdentity, str]:
+    def open(self) -> None:
+        """Read what earlier runs have found out."""
         try:
-            data = self._file.read_bytes() if self._file.stat().st_size <= CACHE_BYTES_MAX else b""
-            cache = msgspec.json.decode(data, type=_Cache)
-        except FileNotFoundError:
-            return {}
+            data = self._state.read(DIGESTS_FILE, bytes_max=DIGESTS_BYTES_MAX)
+            rows = () if data is None else msgspec.json.decode(data, type=_Cache).rows
         except (OSError, msgspec.DecodeError):
             self._log.warning("the digests of an earlier run cannot be used; they are computed again")
-            return {}
-        return {row.identity: row.digest for row in cache.rows} if cache.version == CACHE_VERSION else {}
+            rows = ()
+        self._known = {row.identity: row.digest for row in rows}
 
     async def _save(self) -> None:
         while len(self._known) > DIGESTS_MAX:
             del self._known[next(iter(self._known))]
-        data = msgspec.json.encode(_Cache(CACHE_VERSION, tuple(_Row(*item) for item in self._known.items())))
-        try:
-            await trio.to_thread.run_sync(_replace, self._file, data)
-        except OSError as error:
-            self._log.warning("digests are not remembered", why=error.strerror)
+        rows = tuple(_Row(*item) for item in self._known.items())
+        await self._state.write(DIGESTS_FILE, msgspec.json.encode(_Cache(rows)))
 
 
 def digest_of(path: str, identity: FileIdentity, is_unwanted: Callable[[], bool]) -> str | None:
@@ -151,14 +144,3 @@ def digest_of(path: str, identity: FileIdentity, is_unwanted: Callable[[], bool]
 def _check(descriptor: int, identity: FileIdentity) -> None:
     if identity_of(os.fstat(descriptor)) != identity:
         raise FileChanged
-
-
-def _replace(file: Path, data: bytes) -> None:
-    """Write all or nothing: a reader sees the old content or the new one."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_name(f"{file.name}.{os.getpid()}")
-    try:
-        fresh.write_bytes(data)
-        os.replace(fresh, file)
-    finally:
-        fresh.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from structlog.typing import FilteringBoundLogger
 from service.config import Settings
 from service.front import StoredModel
 from service.ports import Clock
+from service.state.folder import StateFolder
 from service.store.digests import Digests
 from service.store.facts_cache import FactsCache, ReadFacts
 from service.store.folder import FoundModel, ModelFolder, are_all_there
@@ -33,6 +34,7 @@ class ModelStore:
     because there may be none for days, the store looks by itself at the files of what is loaded.
 
     Args:
+        state: where digests are kept.
         read: reads one model's files; see `service.store.facts_cache`.
         is_key_alive: whether a Load or runner of a key exists.
         on_replaced: told that a key's weights are not on disk any more.
@@ -42,6 +44,7 @@ class ModelStore:
         self,
         settings: Settings,
         *,
+        state: StateFolder,
         read: ReadFacts,
         is_key_alive: Callable[[LoadKey], bool],
         on_replaced: Callable[[LoadKey], None],
@@ -54,14 +57,15 @@ class ModelStore:
         self._on_replaced = on_replaced
         self._log = log
         self._folder = ModelFolder(settings.models, log, further=[DEMO_FILE] if settings.demo else [])
-        self._digests = Digests(settings.state, log)
+        self._digests = Digests(state, log)
         self._facts = FactsCache(read)
         self._found: Sequence[FoundModel] = ()
         self._keys: dict[Identities, LoadKey] = {}
         self._asked: Counter[LoadKey] = Counter()
 
     def open(self) -> None:
-        """Make the models folder if this is the first start. That it cannot be made is said, and said once."""
+        """Read what is remembered, and make the models folder if this is the first start; that it cannot be is said."""
+        self._digests.open()
         try:
             self._settings.models.mkdir(parents=True, exist_ok=True)
         except OSError as error:

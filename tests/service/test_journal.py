@@ -16,7 +16,7 @@ from tests.fakes.store import SIZES
 
 
 def journal(folder: Path | None, steps_max: int = 10) -> RingJournal:
-    return RingJournal(version="1.2.3", limits=Limits(), clock=HandClock(5), folder=folder, steps_max=steps_max)
+    return RingJournal(version="1.2.3", limits=Limits(), clock=HandClock(5), folder=lambda: folder, steps_max=steps_max)
 
 
 def fill(ring: RingJournal, count: int) -> None:

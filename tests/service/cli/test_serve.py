@@ -54,3 +54,15 @@ def test_the_folders_are_made_on_the_first_start_and_named(tmp_path: Path) -> No
     assert [folder for folder in folders.values() if folder in second.stderr] == []
     assert (tmp_path / "m").is_dir()
     assert (tmp_path / "s").is_dir()
+
+
+@pytest.mark.parametrize("args", [["serve", "--port", "0"], ["run", "demo", "Hi"]], ids=["serve", "run"])
+def test_a_state_folder_of_a_newer_version_is_a_setting_that_cannot_be(tmp_path: Path, args: list[str]) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "format").write_text("999\n")
+    done = roundhouse(*args, home=tmp_path, ROUNDHOUSE_STATE=str(state), ROUNDHOUSE_HOST="127.0.0.1:1")
+    assert done.returncode == 2
+    words = " ".join(done.stderr.split())
+    assert f"Error: state: {state} was written by a newer Roundhouse (its format is 999" in words
+    assert "Traceback" not in words

@@ -206,3 +206,9 @@ def test_a_folder_that_cannot_be_made_is_named_with_its_flag(tmp_path: Path) -> 
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"the models folder .*/file/models cannot be made .*--models"):
         make_folders(settings({"models": str(tmp_path / "file/models")}))
+
+
+def test_a_state_folder_that_cannot_be_made_is_no_reason_not_to_start(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    chosen = settings({"models": str(tmp_path / "models"), "state": str(tmp_path / "file/state")})
+    assert make_folders(chosen) == (chosen.models,)

@@ -7,6 +7,8 @@ from service.config import Settings
 from service.front import StoredModel
 from service.logs import make_log
 from service.ports import Clock
+from service.state.folder import StateFolder
+from service.state.owner import this_process
 from service.store.models import ModelStore
 from statemachines.facts import LoadKey, ModelFacts
 from tests.fakes.clock import HandClock
@@ -48,12 +50,16 @@ class Shelf:
         self.alive: set[LoadKey] = set()
         self.replaced: list[LoadKey] = []
         self.log = make_log(log_format="json", level="debug", stream=self.lines)
+        self.state_folder = StateFolder(self.state, self.log)
         self.store = self.reopened()
 
     def reopened(self, clock: Clock | None = None) -> ModelStore:
         """A store of a later start over the same folders; without a clock it looks at no interval."""
+        self.state_folder.close()
+        self.state_folder.open(this_process("http://shelf", 0))
         store = ModelStore(
             Settings(models=self.folder, state=self.state),
+            state=self.state_folder,
             read=self.reader,
             is_key_alive=self.alive.__contains__,
             on_replaced=self.replaced.append,
@@ -76,6 +82,9 @@ class Shelf:
 
     def find(self, reference: str) -> StoredModel:
         return self.store.find(reference)
+
+    def close(self) -> None:
+        self.state_folder.close()
 
     def warnings(self) -> list[tuple[str, str]]:
         """File and reason of each warning so far."""

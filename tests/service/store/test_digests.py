@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import trio
 
+from service.state import folder
+from service.state.formats import DIGESTS_BYTES_MAX, DIGESTS_FILE
 from service.store import digests
 from service.store.background import in_background
-from service.store.digests import CACHE_FILE, FileChanged, digest_of
+from service.store.digests import FileChanged, digest_of
 from service.store.identity import identity_of
 from statemachines.facts import FileIdentity
 from tests.service.store.shelf import Shelf
@@ -85,10 +87,9 @@ async def test_a_split_model_has_the_digest_of_its_parts_digests(shelf: Shelf) -
     assert shelf.find("m").digest == hashlib.sha256(lines.encode()).hexdigest()
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"version": 1}', '{"version": 1, "rows": [[[1, 2, 3], "x"]]}'])
+@pytest.mark.parametrize("content", ["", "{", "{}", '{"rows": [[[1, 2, 3], "x"]]}'])
 async def test_a_cache_that_cannot_be_used_is_made_anew(shelf: Shelf, content: str) -> None:
-    shelf.state.mkdir()
-    (shelf.state / CACHE_FILE).write_text(content)
+    (shelf.state / DIGESTS_FILE).write_text(content)
     shelf.put("a.gguf")
     store = shelf.reopened()
     assert store.find("a").digest is None
@@ -97,33 +98,37 @@ async def test_a_cache_that_cannot_be_used_is_made_anew(shelf: Shelf, content: s
     assert shelf.reopened().find("a").digest is not None
 
 
-def test_a_cache_of_another_version_or_too_large_is_not_used(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    shelf.state.mkdir()
-    (shelf.state / CACHE_FILE).write_text('{"version": 2, "rows": []}')
-    shelf.reopened()
-    assert shelf.lines.rows() == []
-    monkeypatch.setattr(digests, "CACHE_BYTES_MAX", 3)
+def test_a_cache_that_is_too_large_is_not_used(shelf: Shelf) -> None:
+    with (shelf.state / DIGESTS_FILE).open("wb") as file:
+        file.truncate(DIGESTS_BYTES_MAX + 1)
     shelf.reopened()
     assert [row["level"] for row in shelf.lines.rows()] == ["warning"]
 
 
-async def test_a_disk_that_takes_nothing_is_a_warning(shelf: Shelf) -> None:
-    shelf.state.write_text("a file where the folder should be")
+async def test_a_disk_that_takes_nothing_costs_nothing_else(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(folder, "replace_whole", fail)
     shelf.put("a.gguf")
     await until_digests_are_known(shelf)
-    assert "digests are not remembered" in [row["event"] for row in shelf.lines.rows()]
     assert shelf.find("a").digest is not None
 
 
-async def test_no_half_written_cache_is_left(shelf: Shelf) -> None:
+async def test_another_server_s_digests_are_used_and_not_written(tmp_path: Path, shelf: Shelf) -> None:
+    second = Shelf(tmp_path)
     shelf.put("a.gguf")
     await until_digests_are_known(shelf)
-    assert [path.name for path in shelf.state.iterdir()] == [CACHE_FILE]
+    assert second.reopened().find("a").digest == shelf.find("a").digest
+    before = (shelf.state / DIGESTS_FILE).read_bytes()
+    shelf.put("b.gguf", "other weights")
+    await until_digests_are_known(second)
+    assert (shelf.state / DIGESTS_FILE).read_bytes() == before
 
 
 async def test_only_so_many_digests_are_remembered(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digests, "DIGESTS_MAX", 2)
-    found = digests.Digests(shelf.state, shelf.log)
+    found = digests.Digests(shelf.state_folder, shelf.log)
     for number in range(5):
         path = shelf.put(f"{number}.gguf", str(number))
         await found._find_out(identity_of(path.stat()), str(path))

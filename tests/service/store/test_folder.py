@@ -162,6 +162,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     assert shelf.names == []
     assert [row["event"] for row in shelf.lines.rows()] == ["the models folder cannot be made", "not served"]
+    shelf.close()
 
 
 def test_files_from_elsewhere_are_served_unless_the_folder_has_their_names(shelf: Shelf, tmp_path: Path) -> None:

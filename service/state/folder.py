@@ -1,0 +1,176 @@
+"""The state folder: what outlives one server. Nothing in it is needed to serve.
+
+Theory of operation. One server at a time writes there: the one that holds the lock. It brings the folder to its own
+format, signs it, and removes its signature when it ends in order. A server that finds the lock taken reads what is
+there, writes nothing, and names the holder; it asks again each time that it has something to write, since the other
+one may have ended. Where the disk or its rights are against it, nothing is written either. Both are said once, and
+cost caches only. A folder of a newer format is the one thing that is refused, before anything is touched.
+"""
+
+from enum import Enum
+from pathlib import Path
+
+import trio
+from structlog.typing import FilteringBoundLogger
+
+from service.state import owner
+from service.state.files import read_whole, replace_whole
+from service.state.formats import migrate, read_format, refuse_newer
+from service.state.lock import FolderLock
+from service.state.owner import OWNER_BYTES_MAX, OWNER_FILE, Owner
+from statemachines.errors import ConfigError
+
+JOURNALS = "journals"
+
+
+class Standing(Enum):
+    """What we may do with the folder."""
+
+    CLOSED = "closed"
+    OURS = "ours"
+    TAKEN = "taken"
+    UNUSABLE = "unusable"
+
+
+class StateFolder:
+    """One server's hold on one folder.
+
+    Args:
+        folder: made when it is opened.
+    """
+
+    def __init__(self, folder: Path, log: FilteringBoundLogger) -> None:
+        self._folder = folder
+        self._log = log
+        self._lock: FolderLock | None = None
+        self._standing = Standing.CLOSED
+        self._us: Owner | None = None
+        self._is_failing = False
+
+    def __repr__(self) -> str:
+        return f"<StateFolder {self._folder} {self._standing.value}>"
+
+    # Opening and closing
+
+    def open(self, us: Owner) -> Owner | None:
+        """Take the folder if it is free; the server that had it before, if that one ended without closing it.
+
+        Raises:
+            ConfigError: a newer Roundhouse has written it.
+        """
+        self._us = us
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            refuse_newer(self._folder, read_format(self._folder))
+            before = self._take()
+        except BlockingIOError:
+            self._stand_aside()
+        except OSError as error:
+            self._give_up(error)
+        else:
+            return before
+        return None
+
+    def close(self) -> None:
+        """Take our signature back and let go."""
+        if self._lock is not None:
+            try:
+                (self._folder / OWNER_FILE).unlink(missing_ok=True)
+            except OSError as error:
+                self._complain(error)
+            self._lock.close()
+        self._lock, self._standing = None, Standing.CLOSED
+
+    def _take(self) -> Owner | None:
+        """Lock it, bring it to our format, sign it; who had signed it before."""
+        assert self._us is not None
+        lock = FolderLock(self._folder)
+        try:
+            number = read_format(self._folder)  # Again: whoever had the lock until now may have changed it.
+            refuse_newer(self._folder, number)
+            migrate(self._folder, number)
+            before = self._signature()
+            replace_whole(self._folder / OWNER_FILE, owner.encode(self._us))
+        except BaseException:
+            lock.close()
+            raise
+        self._lock, self._standing = lock, Standing.OURS
+        return before
+
+    def _signature(self) -> Owner | None:
+        try:
+            return owner.decode(read_whole(self._folder / OWNER_FILE, bytes_max=OWNER_BYTES_MAX))
+        except OSError:
+            return None
+
+    def _stand_aside(self) -> None:
+        self._standing = Standing.TAKEN
+        holder = self._signature()
+        known = holder.words() if holder is not None and holder.is_alive else {"pid": "unknown"}
+        self._log.warning(
+            "another server has the state folder: this one reads it and writes nothing there",
+            folder=str(self._folder),
+            **known,
+        )
+
+    def _give_up(self, error: OSError) -> None:
+        self._standing = Standing.UNUSABLE
+        self._log.warning(
+            "the state folder cannot be used: digests and journals of this run end with it",
+            folder=str(self._folder),
+            why=error.strerror or str(error),
+        )
+
+    # Reading and writing
+
+    def read(self, name: str, *, bytes_max: int) -> bytes | None:
+        """A file's content; None when there is none.
+
+        Raises:
+            OSError: it is there and cannot be read, or is too large.
+        """
+        if self._standing is Standing.CLOSED:
+            return None
+        try:
+            return read_whole(self._folder / name, bytes_max=bytes_max)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    async def write(self, name: str, data: bytes) -> None:
+        """Replace a file, if that can be done; that it cannot is said once, until it could."""
+        if not self._is_ours():
+            return
+        try:
+            await trio.to_thread.run_sync(replace_whole, self._folder / name, data)
+        except OSError as error:
+            self._complain(error)
+        else:
+            self._is_failing = False
+
+    def journals(self) -> Path | None:
+        """Where journals may be written; None when nothing may."""
+        return self._folder / JOURNALS if self._is_ours() else None
+
+    def _is_ours(self) -> bool:
+        """Whether we may write; the server that has the folder may have ended since we asked last."""
+        if self._standing is Standing.TAKEN:
+            self._ask_again()
+        return self._standing is Standing.OURS
+
+    def _ask_again(self) -> None:
+        try:
+            self._take()
+        except BlockingIOError:
+            return
+        except ConfigError as error:
+            self._standing = Standing.UNUSABLE
+            self._log.warning("the state folder was changed by a newer server", why=str(error))
+        except OSError as error:
+            self._give_up(error)
+        else:
+            self._log.info("the state folder is free: this server has it now", folder=str(self._folder))
+
+    def _complain(self, error: OSError) -> None:
+        if not self._is_failing:
+            self._log.warning("the state folder takes nothing", folder=str(self._folder), why=error.strerror)
+        self._is_failing = True
