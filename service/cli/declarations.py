@@ -5,106 +5,12 @@ From these rows come the flags of ``serve``, its ``--help``, the names of enviro
 so that each is written once.
 """
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-import msgspec
-import platformdirs
-
-from service.cli import values
+from service.cli import ollama, values
 from service.cli.addresses import parse_address_leniently
 from service.cli.cores import usable_cores
-from service.cli.values import Kind
-from service.config import Settings
+from service.cli.folders import models_folder, state_folder
+from service.cli.setting import Fallback, Section, Setting
 from service.durations import parse_keep_alive
-from statemachines.limits import Limits
-
-
-class Fallback(msgspec.Struct, frozen=True):
-    """An Ollama variable that counts when ours is not set.
-
-    Attributes:
-        env: its name.
-        parse: its value; None means "choose for me"; ValueError means that it is ignored with a warning.
-    """
-
-    env: str
-    parse: Callable[[str], Any]
-
-
-class Setting(msgspec.Struct, frozen=True):
-    """One setting.
-
-    Attributes:
-        name: as it is written in files; with ``-`` it is the flag, in capitals behind ``ROUNDHOUSE_`` the variable.
-        field: where it ends up: a field of `Settings`, or ``limits.`` and a field of `Limits`; empty when the
-            setting only exists to be checked.
-        kind: what its value may be.
-        help: one sentence.
-        fallback: Ollama's variable of the same meaning.
-        alias: a second variable of ours, for who knows the setting by Ollama's word.
-        computed: the default where it depends on the machine.
-        computed_words: how the documentation calls that default.
-    """
-
-    name: str
-    field: str
-    kind: Kind
-    help: str
-    fallback: Fallback | None = None
-    alias: str = ""
-    computed: Callable[[], Any] | None = None
-    computed_words: str = ""
-
-    @property
-    def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def env(self) -> str:
-        return f"ROUNDHOUSE_{self.name.upper()}"
-
-    def default(self) -> Any:
-        """The value without any source."""
-        if self.computed is not None:
-            return self.computed()
-        owner, field = (Limits, self.field[7:]) if self.field.startswith("limits.") else (Settings, self.field)
-        return next(info.default for info in msgspec.structs.fields(owner) if info.name == field)
-
-    def default_words(self) -> str:
-        """The default as the documentation shows it."""
-        return self.computed_words or self.kind.show(self.default()) or "none"
-
-
-class Section(msgspec.Struct, frozen=True):
-    """Settings that belong together in the documentation."""
-
-    title: str
-    settings: tuple[Setting, ...]
-
-
-def _unsigned(text: str) -> int | None:
-    """Ollama's whole numbers: 0 is "choose for me"."""
-    if not (text.isascii() and text.isdecimal() and len(text) < 19):
-        raise ValueError(text)
-    return int(text) or None
-
-
-def _positive(text: str) -> int:
-    number = _unsigned(text)
-    if number is None:
-        raise ValueError(text)
-    return number
-
-
-def _models_folder() -> Path:
-    return platformdirs.user_data_path("roundhouse", appauthor=False) / "models"
-
-
-def _state_folder() -> Path:
-    return platformdirs.user_state_path("roundhouse", appauthor=False)
-
 
 _LISTENING = Section(
     "Listening",
@@ -123,7 +29,13 @@ _LISTENING = Section(
             values.truth(),
             "Consent to listen where other machines can reach: there is no password and no encryption.",
         ),
-        Setting("origins", "origins", values.listing(), "Further web origins that browsers may call from."),
+        Setting(
+            "origins",
+            "origins",
+            values.listing(),
+            "Further web origins that browsers may call from.",
+            fallback=Fallback("OLLAMA_ORIGINS", ollama.words),
+        ),
         Setting("body_max", "body_bytes_max", values.size(), "The largest request body."),
         Setting(
             "compatible_version",
@@ -142,7 +54,8 @@ _MODELS = Section(
             "models",
             values.folder(),
             "The folder whose *.gguf files are served.",
-            computed=_models_folder,
+            below_home="models",
+            computed=models_folder,
             computed_words="<user data>/roundhouse/models",
         ),
         Setting(
@@ -150,7 +63,8 @@ _MODELS = Section(
             "state",
             values.folder(),
             "Where digests and journals are kept.",
-            computed=_state_folder,
+            below_home="state",
+            computed=state_folder,
             computed_words="<user state>/roundhouse",
         ),
         Setting("demo", "demo", values.truth(), "Also serve the packaged scripted test model, as demo."),
@@ -159,7 +73,7 @@ _MODELS = Section(
             "context_length",
             values.optional(values.count(), "auto"),
             "Context of a request that asks for none [tokens]; auto: 4096 on a machine without a GPU.",
-            fallback=Fallback("OLLAMA_CONTEXT_LENGTH", _unsigned),
+            fallback=Fallback("OLLAMA_CONTEXT_LENGTH", ollama.unsigned),
         ),
         Setting(
             "keep_alive",
@@ -215,7 +129,7 @@ _QUEUE = Section(
             "limits.queue_len_max",
             values.count(),
             "Requests that may wait at once, over all models.",
-            fallback=Fallback("OLLAMA_MAX_QUEUE", _positive),
+            fallback=Fallback("OLLAMA_MAX_QUEUE", ollama.positive),
             alias="ROUNDHOUSE_MAX_QUEUE",
         ),
         Setting("wait_s", "limits.wait_ns", values.seconds(), "How long a request may wait for its turn."),
@@ -224,12 +138,16 @@ _QUEUE = Section(
             "limits.runners_max",
             values.count(),
             "Runners that may exist at once.",
-            fallback=Fallback("OLLAMA_MAX_LOADED_MODELS", _unsigned),
+            fallback=Fallback("OLLAMA_MAX_LOADED_MODELS", ollama.unsigned),
             alias="ROUNDHOUSE_MAX_LOADED_MODELS",
         ),
         Setting("loads_parallel", "limits.loads_parallel_max", values.count(), "Loads that may run side by side."),
         Setting(
-            "load_stall_s", "limits.load_stall_ns", values.seconds(), "A load without progress for this long is ended."
+            "load_stall_s",
+            "limits.load_stall_ns",
+            values.seconds(),
+            "A load without progress for this long is ended.",
+            fallback=Fallback("OLLAMA_LOAD_TIMEOUT", ollama.stall_limit),
         ),
         Setting(
             "load_grace_s",
@@ -309,7 +227,11 @@ _LOGS = Section(
             "How log lines look; auto: human on a terminal, else json.",
         ),
         Setting(
-            "log_level", "log_level", values.choice("debug", "info", "warning", "error"), "The least that is logged."
+            "log_level",
+            "log_level",
+            values.choice("debug", "info", "warning", "error"),
+            "The least that is logged.",
+            fallback=Fallback("OLLAMA_DEBUG", ollama.log_level),
         ),
         Setting("dead_kept", "limits.dead_kept", values.count(), "Ended runners that /debug/state remembers."),
         Setting("strict", "strict", values.truth(), "End the service at the first illegal event (for tests)."),

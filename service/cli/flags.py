@@ -5,7 +5,9 @@ from typing import Any, TypeVar
 
 import click
 
-from service.cli.declarations import SECTIONS, SETTINGS, Setting
+from service.cli.declarations import SECTIONS, SETTINGS
+from service.cli.folders import CONFIG, CONFIG_NAME
+from service.cli.setting import Setting
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -20,6 +22,12 @@ def setting_flags(*names: str) -> Callable[[_Command], _Command]:
         return command
 
     return decorate
+
+
+def config_flag(command: _Command) -> _Command:
+    """The flag that names the configuration file."""
+    words = f"Read settings from this file. [default: <user config>/roundhouse/{CONFIG_NAME}; env: {CONFIG}]"
+    return click.option("--config", metavar="FILE", help=words)(command)
 
 
 def described(setting: Setting) -> str:

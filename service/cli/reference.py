@@ -3,8 +3,9 @@
 import sys
 from pathlib import Path
 
-from service.cli.declarations import SECTIONS, Section, Setting
+from service.cli.declarations import SECTIONS
 from service.cli.flags import env_names
+from service.cli.setting import Section, Setting
 
 BEGIN = "<!-- begin: generated from service/cli/declarations.py -->"
 END = "<!-- end: generated -->"

@@ -9,28 +9,30 @@ import click
 import trio
 
 from service.cli.exits import CommandFailed, WrongSetting
-from service.cli.flags import SectionedCommand, setting_flags
-from service.cli.settings import Resolved, make_folders, resolve, resolve_place, sources
+from service.cli.flags import SectionedCommand, config_flag, setting_flags
+from service.cli.settings import Place, Resolved, make_folders, resolve, resolve_place, sources
 from statemachines.errors import ConfigError, DeviceError
 
 
 @click.command(cls=SectionedCommand)
+@config_flag
 @setting_flags()
 def serve(**flags: Any) -> None:
     """Serve the models of a folder over HTTP until stopped.
 
     A setting is taken from its flag, else from its environment variable, else from Ollama's variable where there is
-    one, else it has its default.
+    one, else from the configuration file, else it has its default. `roundhouse config` shows what comes of it.
     """
     try:
-        resolved = resolve(sources(flags))
+        layers = sources(flags)
+        resolved = resolve(layers)
         made = make_folders(resolved.settings)
     except ConfigError as error:
         raise WrongSetting(str(error)) from error
-    sys.exit(_start(resolved, made, flags))
+    sys.exit(_start(resolved, made, resolve_place(layers)))
 
 
-def _start(resolved: Resolved, made: Sequence[Path], flags: dict[str, Any]) -> int:
+def _start(resolved: Resolved, made: Sequence[Path], place: Place) -> int:
     """Run the service; its exit status is ours."""
     from service.listener import AddressTaken
     from service.main import run
@@ -41,7 +43,7 @@ def _start(resolved: Resolved, made: Sequence[Path], flags: dict[str, Any]) -> i
     except AddressTaken as error:
         from service.cli.neighbour import taken_words
 
-        raise CommandFailed(trio.run(taken_words, resolve_place(sources(flags)))) from error
+        raise CommandFailed(trio.run(taken_words, place)) from error
     except ConfigError as error:
         raise WrongSetting(str(error)) from error
     except DeviceError as error:
@@ -52,6 +54,8 @@ def _remark(resolved: Resolved, made: Sequence[Path]) -> None:
     from service.logs import make_log
 
     log = make_log(log_format=resolved.settings.log_format, level=resolved.settings.log_level)
+    if resolved.file is not None:
+        log.info("settings read", file=str(resolved.file))
     for warning in resolved.warnings:
         log.warning("settings", hint=warning)
     for folder in made:

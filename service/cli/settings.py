@@ -1,11 +1,11 @@
 """From sources to the effective settings, checked.
 
-Defaults < Ollama's variables < our variables < flags. Whoever adds a source (a configuration file) puts it into the
+Defaults < the configuration file < Ollama's variables < our variables < flags. Whoever adds a source puts it into the
 list that `resolve` is given, in its place.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,12 @@ from typing import Any
 import msgspec
 
 from service.cli.addresses import DEFAULT_HOST, DEFAULT_PORT, Address, bracketed, is_loopback
-from service.cli.declarations import SETTINGS, Setting
-from service.cli.sources import Environment, Flags, Found, OllamaEnvironment, Source
+from service.cli.configuration import ConfigFile, read_file
+from service.cli.declarations import SETTINGS
+from service.cli.folders import CONFIG, config_file, home, variable
+from service.cli.setting import Setting
+from service.cli.sources import DEFAULT, Flags, Found, Origin, Source, SourceKind
+from service.cli.variables import Environment, HomeFolder, OllamaEnvironment
 from service.config import Settings
 from statemachines.errors import ConfigError
 from statemachines.limits import Limits
@@ -23,11 +27,18 @@ _HOST, _PORT = (next(setting for setting in SETTINGS if setting.name == name) fo
 
 
 class Resolved(msgspec.Struct, frozen=True):
-    """The settings, where each comes from, and what the operator should know."""
+    """The settings, where each comes from, and what the operator should know.
+
+    Attributes:
+        values, origins: by the names of settings.
+        file: the configuration file, where one was read.
+    """
 
     settings: Settings
-    origins: dict[str, str]
+    values: dict[str, Any]
+    origins: dict[str, Origin]
     warnings: tuple[str, ...]
+    file: Path | None
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -35,12 +46,13 @@ class Place(msgspec.Struct, frozen=True):
 
     Attributes:
         address, port: as they were written or as they are by default.
-        origin: who says so.
+        origin, port_origin: who says so.
     """
 
     address: Address
     port: int
-    origin: str
+    origin: Origin
+    port_origin: Origin
 
     @property
     def url(self) -> str:
@@ -49,13 +61,39 @@ class Place(msgspec.Struct, frozen=True):
     @property
     def is_chosen(self) -> bool:
         """The user means this server and no other: a flag says so, or it is on another machine."""
-        return self.origin.startswith("--") or not self.address.is_loopback
+        return SourceKind.FLAG in (self.origin.kind, self.port_origin.kind) or not self.address.is_loopback
 
 
 def sources(flags: Mapping[str, object], environ: Mapping[str, str] | None = None) -> tuple[Source, ...]:
-    """The sources there are, the weakest first."""
+    """The sources there are, the weakest first.
+
+    Args:
+        flags: by the names of settings; ``config`` is the one that names the file.
+
+    Raises:
+        ConfigError: the configuration file cannot be used.
+    """
     environment = os.environ if environ is None else environ
-    return (OllamaEnvironment(environment), Environment(environment), Flags(flags))
+    folder, file = home(environment), configuration(flags.get("config"), environment)
+    return (
+        *([HomeFolder(folder)] if folder is not None else []),
+        *([file] if file is not None else []),
+        OllamaEnvironment(environment),
+        Environment(environment),
+        Flags(flags),
+    )
+
+
+def configuration(flag: object, environ: Mapping[str, str]) -> ConfigFile | None:
+    """The configuration file: the one that a flag names, else a variable, else the usual one, if it is there.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    for named_by, text in (("--config", str(flag or "")), (CONFIG, variable(environ, CONFIG))):
+        if text:
+            return read_file(Path(text).expanduser().absolute(), named_by)
+    return read_file(config_file(environ))
 
 
 def resolve(layers: Sequence[Source]) -> Resolved:
@@ -66,10 +104,17 @@ def resolve(layers: Sequence[Source]) -> Resolved:
     """
     found = {setting.name: _find(setting, layers) for setting in SETTINGS}
     place = resolve_place(layers)
-    found["host"], found["port"] = Found(place.address.host, place.origin), Found(place.port, place.origin)
-    warnings = tuple(warning for layer in layers for warning in layer.warnings())
+    found["host"] = Found(place.address.host, place.origin)
+    found["port"] = Found(place.port, place.port_origin)
+    warnings = (*_outranked(found, layers), *(warning for layer in layers for warning in layer.warnings()))
     _check_slots(found["slots"])
-    resolved = Resolved(_build(found), {name: item.origin for name, item in found.items()}, warnings)
+    resolved = Resolved(
+        settings=_build(found),
+        values={name: item.value for name, item in found.items()},
+        origins={name: item.origin for name, item in found.items()},
+        warnings=warnings,
+        file=next((layer.path for layer in layers if isinstance(layer, ConfigFile)), None),
+    )
     _check_listening(resolved.settings, place)
     return resolved
 
@@ -81,11 +126,12 @@ def resolve_place(layers: Sequence[Source]) -> Place:
     2. Else the one written in the host counts.
     3. Else any other, or the default.
     """
-    host, host_rank = _strongest(_HOST, layers) or (Found(Address(), "the default"), -1)
-    port, port_rank = _strongest(_PORT, layers) or (Found(DEFAULT_PORT, "the default"), -1)
+    host, host_rank = _strongest(_HOST, layers) or (Found(Address(), DEFAULT), -1)
+    port, port_rank = _strongest(_PORT, layers) or (Found(DEFAULT_PORT, DEFAULT), -1)
     own = host.value.port
-    number = port.value if own is None or port_rank >= host_rank >= 0 else own  # (1) (2) (3)
-    return Place(host.value, number, host.origin if host_rank >= port_rank else port.origin)
+    if own is None or port_rank >= host_rank >= 0:  # (1) (3)
+        return Place(host.value, port.value, host.origin, port.origin)
+    return Place(host.value, own, host.origin, host.origin)  # (2)
 
 
 def make_folders(settings: Settings) -> tuple[Path, ...]:
@@ -107,7 +153,7 @@ def make_folders(settings: Settings) -> tuple[Path, ...]:
 
 def _find(setting: Setting, layers: Sequence[Source]) -> Found:
     strongest = _strongest(setting, layers)
-    return strongest[0] if strongest else Found(setting.default(), "the default")
+    return strongest[0] if strongest else Found(setting.default(), DEFAULT)
 
 
 def _strongest(setting: Setting, layers: Sequence[Source]) -> tuple[Found, int] | None:
@@ -115,6 +161,15 @@ def _strongest(setting: Setting, layers: Sequence[Source]) -> tuple[Found, int] 
         if (found := layers[rank].find(setting)) is not None:
             return found, rank
     return None
+
+
+def _outranked(found: Mapping[str, Found], layers: Sequence[Source]) -> Iterator[str]:
+    """Variables of Ollama's, perhaps set long ago and for others, that outrank the file that was written for us."""
+    for file in (layer for layer in layers if isinstance(layer, ConfigFile)):
+        for setting in SETTINGS:
+            origin, ours = found[setting.name].origin, file.find(setting)
+            if ours is not None and origin.name.startswith("OLLAMA_"):
+                yield f"{origin} outranks {ours.origin}; unset it, or set {setting.env}"
 
 
 def _build(found: Mapping[str, Found]) -> Settings:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from service.cli.addresses import ADDRESS_FORMS, Address, parse_address
+from service.cli.literals import Literal, Plain, toml
 from service.durations import KEEP_ALIVE_FORMS, parse_keep_alive
 from statemachines.units import FOREVER_NS, GIB, KIB, MIB, NS_PER_S, seconds_to_ns
 
@@ -17,6 +18,8 @@ _Number = TypeVar("_Number", int, float)
 _BYTE_UNITS = {"": 1, "b": 1, "k": KIB, "kib": KIB, "kb": 10**3, "m": MIB, "mib": MIB, "mb": 10**6}
 _BYTE_UNITS |= {"g": GIB, "gib": GIB, "gb": 10**9, "t": GIB << 10, "tib": GIB << 10, "tb": 10**12}
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.ASCII | re.IGNORECASE)
+_STRING = Literal((str,))
+_NUMBER = Literal((int,))
 _TRUTHS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -28,12 +31,23 @@ class Kind(msgspec.Struct, frozen=True):
         allowed: what the value may be, as the end of the sentence "it must be ...".
         parse: text to value; raises ValueError.
         show: value to text, such that ``parse(show(value)) == value``.
+        literal: how it is written in a configuration file.
     """
 
     metavar: str
     allowed: str
     parse: Callable[[str], Any]
     show: Callable[[Any], str] = str
+    literal: Literal = _STRING
+
+    @property
+    def allowed_in_file(self) -> str:
+        """What a file may say, as the end of the sentence "it must be ..."."""
+        return self.literal.allowed or self.allowed
+
+    def plain(self, value: Any) -> Plain:
+        """What a file says for ``value``."""
+        return self.literal.plain(self.show(value))
 
 
 def count(*, least: int = 1) -> Kind:
@@ -42,7 +56,7 @@ def count(*, least: int = 1) -> Kind:
     def parse(text: str) -> int:
         return _at_least(least, int(text) if re.fullmatch(r"[+-]?\d{1,18}", text) else None)
 
-    return Kind("N", f"a whole number, {least} or more", parse)
+    return Kind("N", f"a whole number, {least} or more", parse, literal=_NUMBER)
 
 
 def port() -> Kind:
@@ -54,7 +68,7 @@ def port() -> Kind:
             raise ValueError
         return number
 
-    return Kind("PORT", "a port from 0 to 65535; 0 takes a free one", parse)
+    return Kind("PORT", "a port from 0 to 65535; 0 takes a free one", parse, literal=_NUMBER)
 
 
 def seconds(*, least: float = 0) -> Kind:
@@ -66,12 +80,13 @@ def seconds(*, least: float = 0) -> Kind:
             raise ValueError
         return seconds_to_ns(_at_least(least, number))
 
-    return Kind("S", f"a number of seconds, {least:g} or more", parse, lambda value_ns: f"{value_ns / NS_PER_S:g}")
+    return Kind("S", f"a number of seconds, {least:g} or more", parse, _show_seconds, Literal((int, float)))
 
 
 def size() -> Kind:
     """Bytes, with or without a unit."""
-    return Kind("BYTES", "a number of bytes such as 67108864, 64MiB or 1.5GB", _parse_bytes, _show_bytes)
+    literal = Literal((int, str), 'a number of bytes, or in quotes "64MiB" or "1.5GB"')
+    return Kind("BYTES", "a number of bytes such as 67108864, 64MiB or 1.5GB", _parse_bytes, _show_bytes, literal)
 
 
 def optional(kind: Kind, word: str) -> Kind:
@@ -83,7 +98,9 @@ def optional(kind: Kind, word: str) -> Kind:
     def show(value: Any) -> str:
         return word if value is None else kind.show(value)
 
-    return Kind(f"{kind.metavar}|{word}", f"{kind.allowed}, or {word!r}", parse, show)
+    in_file = kind.literal.allowed and f'{kind.literal.allowed}, or "{word}"'
+    literal = msgspec.structs.replace(kind.literal, word=word, allowed=in_file)
+    return Kind(f"{kind.metavar}|{word}", f"{kind.allowed}, or {word!r}", parse, show, literal)
 
 
 def truth() -> Kind:
@@ -94,12 +111,19 @@ def truth() -> Kind:
             raise ValueError
         return _TRUTHS[text.lower()]
 
-    return Kind("", "one of 1, true, yes, on, 0, false, no, off", parse, lambda value: "on" if value else "off")
+    def show(value: bool) -> str:
+        return "on" if value else "off"
+
+    literal = Literal((bool,), "true or false")
+    return Kind("", "one of 1, true, yes, on, 0, false, no, off", parse, show, literal)
 
 
 def keep_alive() -> Kind:
     """How long an idle runner stays."""
-    return Kind("DURATION", KEEP_ALIVE_FORMS, parse_keep_alive, _show_keep_alive)
+    literal = Literal(
+        (int, str), 'a number of seconds, 0 (unload when idle), -1 (forever), or in quotes "90s" or "1h30m"'
+    )
+    return Kind("DURATION", KEEP_ALIVE_FORMS, parse_keep_alive, _show_keep_alive, literal)
 
 
 def choice(*words: str) -> Kind:
@@ -110,7 +134,8 @@ def choice(*words: str) -> Kind:
             raise ValueError
         return text.lower()
 
-    return Kind("|".join(words), f"one of {', '.join(words)}", parse)
+    literal = Literal((str,), f"one of {', '.join(map(toml, words))}")
+    return Kind("|".join(words), f"one of {', '.join(words)}", parse, literal=literal)
 
 
 def listing() -> Kind:
@@ -119,16 +144,19 @@ def listing() -> Kind:
     def parse(text: str) -> tuple[str, ...]:
         return tuple(word.strip() for word in text.split(",") if word.strip())
 
-    return Kind("A,B,...", "a list separated by commas", parse, ",".join)
+    literal = Literal((list,), 'a list of strings such as ["a", "b"]')
+    return Kind("A,B,...", "a list separated by commas", parse, ",".join, literal)
 
 
 def folder() -> Kind:
     """A folder; ``~`` is the home folder."""
 
     def parse(text: str) -> Path:
+        if not text:
+            raise ValueError
         return Path(text).expanduser().absolute()
 
-    return Kind("DIR", "a folder", parse)
+    return Kind("DIR", "a folder", parse, literal=Literal((str,), "a folder, in quotes"))
 
 
 def version() -> Kind:
@@ -139,7 +167,8 @@ def version() -> Kind:
             raise ValueError
         return text
 
-    return Kind("X.Y.Z", "a version such as 0.12.6", parse)
+    literal = Literal((str,), 'a version in quotes such as "0.12.6"')
+    return Kind("X.Y.Z", "a version such as 0.12.6", parse, literal=literal)
 
 
 def address() -> Kind:
@@ -166,6 +195,11 @@ def _parse_bytes(text: str) -> int:
 
 def _whole_bytes(match: re.Match[str]) -> int:
     return int(match[1]) * _BYTE_UNITS[match[2].lower()]
+
+
+def _show_seconds(value_ns: int) -> str:
+    whole, rest_ns = divmod(value_ns, NS_PER_S)
+    return f"{whole}.{rest_ns:09}".rstrip("0") if rest_ns else str(whole)
 
 
 def _show_bytes(value: int) -> str:

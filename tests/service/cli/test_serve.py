@@ -39,10 +39,11 @@ def test_what_an_operator_should_know_of_the_settings_is_logged(tmp_path: Path) 
         variables = {"OLLAMA_NUM_PARALLEL": "4", "ROUNDHOUSE_QUEUE": "1", "OLLAMA_KEEP_ALIVE": "1d"}
         done = roundhouse("serve", "--port", str(other.port), "--log-format", "json", home=tmp_path, **variables)
     rows = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
-    assert [row["hint"].split("=")[0].split(":")[0].split(" ")[0] for row in rows if row["level"] == "warning"] == [
-        "OLLAMA_KEEP_ALIVE",
-        "OLLAMA_NUM_PARALLEL",
-        "ROUNDHOUSE_QUEUE",
+    hints = [row["hint"] for row in rows if row["level"] == "warning"]
+    assert [hint[:40] for hint in hints] == [
+        "OLLAMA_KEEP_ALIVE='1d' is ignored: it mu",
+        "set, but not read by Roundhouse: OLLAMA_",
+        "ROUNDHOUSE_QUEUE is no setting of Roundh",
     ]
 
 

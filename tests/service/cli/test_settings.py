@@ -4,7 +4,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from service.cli.declarations import SETTINGS, Setting
+from service.cli.declarations import SETTINGS
+from service.cli.setting import Setting
 from service.cli.settings import Resolved, make_folders, resolve, resolve_place, sources
 from service.config import Settings
 from statemachines.errors import ConfigError
@@ -13,7 +14,7 @@ from statemachines.units import FOREVER_NS, NS_PER_S
 
 
 def resolved(flags: dict[str, object] | None = None, **environ: str) -> Resolved:
-    return resolve(sources(flags or {}, environ))
+    return resolve(sources(flags or {}, {"ROUNDHOUSE_CONFIG": os.devnull, **environ}))
 
 
 def settings(flags: dict[str, object] | None = None, **environ: str) -> Settings:
@@ -48,7 +49,7 @@ def test_flags_beat_our_variables_which_beat_ollamas() -> None:
     assert settings(**environ).limits.queue_len_max == 20
     result = resolved({"queue_len": "30"}, **environ)
     assert result.settings.limits.queue_len_max == 30
-    assert result.origins["queue_len"] == "--queue-len"
+    assert str(result.origins["queue_len"]) == "--queue-len"
 
 
 @pytest.mark.parametrize("name", ["MAX_QUEUE", "MAX_LOADED_MODELS", "CONTEXT_LENGTH", "KEEP_ALIVE"])
@@ -143,27 +144,35 @@ def test_an_unknown_variable_of_ours_is_named_with_the_one_that_was_meant() -> N
 
 
 def test_ollamas_variables_that_are_not_read_are_named() -> None:
-    (warning,) = resolved(OLLAMA_NUM_PARALLEL="4", OLLAMA_DEBUG="1", OLLAMA_HOST="127.0.0.1").warnings
-    assert warning.startswith("OLLAMA_DEBUG, OLLAMA_NUM_PARALLEL: set, but not read")
+    (warning,) = resolved(OLLAMA_NUM_PARALLEL="4", OLLAMA_FOO="1", OLLAMA_HOST="127.0.0.1").warnings
+    assert warning == (
+        "set, but not read by Roundhouse: OLLAMA_FOO, OLLAMA_NUM_PARALLEL (a runner answers one request at a time in "
+        "this version)"
+    )
 
 
 @pytest.mark.parametrize(
     ("flags", "environ", "expected"),
     [
-        ({}, {"OLLAMA_HOST": "127.0.0.1:5"}, ("127.0.0.1", 5, "OLLAMA_HOST")),
-        ({}, {"ROUNDHOUSE_HOST": "::1", "OLLAMA_HOST": "127.0.0.1:5"}, ("::1", 11434, "ROUNDHOUSE_HOST")),
-        ({"host": "127.0.0.1:6"}, {"ROUNDHOUSE_PORT": "7"}, ("127.0.0.1", 6, "--host")),
-        ({"host": "127.0.0.1"}, {"ROUNDHOUSE_PORT": "7"}, ("127.0.0.1", 7, "--host")),
-        ({"port": "0"}, {"ROUNDHOUSE_HOST": "127.0.0.1:6"}, ("127.0.0.1", 0, "--port")),
-        ({"host": "127.0.0.1:6", "port": "8"}, {}, ("127.0.0.1", 8, "--host")),
-        ({"port": "9"}, {}, ("127.0.0.1", 9, "--port")),
+        ({}, {}, ("127.0.0.1", 11434, "the default", "the default")),
+        ({}, {"OLLAMA_HOST": "127.0.0.1:5"}, ("127.0.0.1", 5, "OLLAMA_HOST", "OLLAMA_HOST")),
+        (
+            {},
+            {"ROUNDHOUSE_HOST": "::1", "OLLAMA_HOST": "127.0.0.1:5"},
+            ("::1", 11434, "ROUNDHOUSE_HOST", "the default"),
+        ),
+        ({"host": "127.0.0.1:6"}, {"ROUNDHOUSE_PORT": "7"}, ("127.0.0.1", 6, "--host", "--host")),
+        ({"host": "127.0.0.1"}, {"ROUNDHOUSE_PORT": "7"}, ("127.0.0.1", 7, "--host", "ROUNDHOUSE_PORT")),
+        ({"port": "0"}, {"ROUNDHOUSE_HOST": "127.0.0.1:6"}, ("127.0.0.1", 0, "ROUNDHOUSE_HOST", "--port")),
+        ({"host": "127.0.0.1:6", "port": "8"}, {}, ("127.0.0.1", 8, "--host", "--port")),
+        ({"port": "9"}, {}, ("127.0.0.1", 9, "the default", "--port")),
     ],
 )
 def test_the_port_comes_from_the_strongest_source_that_names_one(
-    flags: dict[str, object], environ: dict[str, str], expected: tuple[str, int, str]
+    flags: dict[str, object], environ: dict[str, str], expected: tuple[str, int, str, str]
 ) -> None:
-    place = resolve_place(sources(flags, environ))
-    assert (place.address.host, place.port, place.origin) == expected
+    place = resolve_place(sources(flags, {"ROUNDHOUSE_CONFIG": os.devnull, **environ}))
+    assert (place.address.host, place.port, str(place.origin), str(place.port_origin)) == expected
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]:8080", ":11434", "192.168.1.5", "example.org"])
