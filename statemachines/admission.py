@@ -15,7 +15,7 @@ from statemachines.entities import Load, Request, Runner
 from statemachines.errors import Refusal
 from statemachines.events import LeaseEnded, LeaseOutcome, RequestArrived, RequestFinished
 from statemachines.facts import LoadKey
-from statemachines.failures import DRAINING, REPLACED, STARTING, waited_too_long
+from statemachines.failures import REPLACED, STARTING, draining, waited_too_long
 from statemachines.lifecycle import ServiceState
 from statemachines.load import LoadTrigger
 from statemachines.memory import host_need
@@ -47,25 +47,26 @@ class Admission:
         request = Request(arrival, step.number, at=step.at)
         world.requests[request.id] = request
         world.enter_waiting(request)
-        refusal = self._refusal(request)
+        refusal = self._refusal(request, step)
         if refusal is not None:
             self._driver.fire_request(request, RequestTrigger.REFUSED, step, refusal)
             return
         step.arm(DeadlineName.WAIT, request.id, world.limits.wait_ns)
         self._place(request, step)
 
-    def _refusal(self, request: Request) -> Refusal | None:
+    def _refusal(self, request: Request, step: Step) -> Refusal | None:
         """(1) Not open yet, or not any more; (2) its file was replaced; (3) it would wait as one too many."""
         if self._world.service.state is ServiceState.STARTING:  # (1)
             return STARTING
         if self._world.service.state is not ServiceState.OPEN:
-            return DRAINING
+            return draining(self._world.service.gone_by - step.at)
         ready = self._world.ready.get(request.key)
         if ready is not None and ready.is_retired:  # (2)
             return REPLACED
         if ready is not None and _covers(ready, request) and ready.free_slots > len(ready.waiters):
             return None
-        return queue_full(self._world.waiting_count - 1, self._world.limits.queue_len_max)  # (3)
+        waiting, per_grant_ns = self._world.waiting_count - 1, self._world.pace.per_grant_ns(step.at)
+        return queue_full(waiting, self._world.limits.queue_len_max, per_grant_ns)  # (3)
 
     def finish(self, event: RequestFinished, step: Step) -> None:
         """The handler is done; a request that is not known any more was refused before."""
@@ -78,7 +79,9 @@ class Admission:
     def expire(self, request_id: RequestId, step: Step) -> None:
         """A request has waited for as long as it may."""
         request = self._world.requests[request_id]
-        refusal = waited_too_long(step.at - request.waiting_since, request_wait(request).words)
+        wait = request_wait(request)
+        left_ns = None if wait.until is None else wait.until - step.at
+        refusal = waited_too_long(step.at - request.waiting_since, wait.words, left_ns)
         self._driver.fire_request(request, RequestTrigger.WAIT_EXPIRED, step, refusal)
 
     def end_lease(self, event: LeaseEnded, step: Step) -> None:
@@ -190,6 +193,7 @@ class Admission:
         """One slot to one request; its keep-alive counts unless an operator's stop came after it (rule 12)."""
         lease = self._world.next_lease()
         self._world.leave_waiting(request)
+        self._world.pace.note_grant(step.at)
         request.runner = runner
         runner.leases[lease] = request
         self._world.leases[lease] = (request, runner)

@@ -54,6 +54,25 @@ STATUS_HINTS: dict[RefusalCode, int] = {
     RefusalCode.INTERNAL: 500,
 }
 
+RETRY_AFTER_S: dict[RefusalCode, int] = {
+    RefusalCode.QUEUE_FULL: 1,
+    RefusalCode.TOO_LARGE: 3600,
+    RefusalCode.NOT_READY: 1,
+    RefusalCode.DRAINING: 20,
+    RefusalCode.STOPPED_BY_OPERATOR: 1,
+    RefusalCode.WAITED_TOO_LONG: 5,
+    RefusalCode.MODEL_REPLACED: 1,
+    RefusalCode.OUT_OF_MEMORY: 30,
+    RefusalCode.CLIENT_STALLED: 1,
+    RefusalCode.RUNNER_WEDGED: 1,
+}
+"""When another try may succeed, where nobody knows better [s]: of every code whose status is 503, and of a runner that
+is replaced already.
+
+A second where what was in the way is gone already. Half a minute where others have to give memory back. An hour where
+nothing changes by itself: until somebody has changed the machine, its settings or the request.
+"""
+
 
 class Refusal(msgspec.Struct, frozen=True):
     """An error as a value.
@@ -61,12 +80,18 @@ class Refusal(msgspec.Struct, frozen=True):
     Attributes:
         code: the kind, for programs.
         message: what happened, whose side it is on and what to do, for people.
-        retry_after_s: when another try may succeed [s]; None when time will not help.
+        retry_after_s: when another try may succeed, by what is known at this moment [s]; None when only the code
+            tells.
     """
 
     code: RefusalCode
     message: str
     retry_after_s: int | None = None
+
+    @property
+    def retry_hint_s(self) -> int | None:
+        """When another try may succeed [s]; None where time does not help."""
+        return RETRY_AFTER_S.get(self.code) if self.retry_after_s is None else self.retry_after_s
 
     @property
     def status_hint(self) -> int:
@@ -90,8 +115,8 @@ class RoundhouseError(Exception):
         return self.refusal.status_hint
 
     @property
-    def retry_after_s(self) -> int | None:
-        return self.refusal.retry_after_s
+    def retry_hint_s(self) -> int | None:
+        return self.refusal.retry_hint_s
 
 
 class RequestRefused(RoundhouseError):

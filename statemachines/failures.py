@@ -1,12 +1,15 @@
 """How the end of an incarnation that was still LOADING reads to its load, and other refusals in words."""
 
 from statemachines.entities import Load, Runner
-from statemachines.errors import Refusal, RefusalCode
+from statemachines.errors import RETRY_AFTER_S, Refusal, RefusalCode
 from statemachines.events import Exit, LinkLost, LoadFailed, ProcessExited, SpawnFailed
 from statemachines.facts import LoadFailure
 from statemachines.load import LoadTrigger
 from statemachines.runner import RunnerTrigger
-from statemachines.units import format_bytes, format_duration
+from statemachines.units import format_bytes, format_duration, whole_seconds
+
+RESTART_S = 1
+"""What a start takes [s]."""
 
 TOLD_AS: dict[RunnerTrigger, LoadTrigger] = {
     RunnerTrigger.SPAWN_FAILED: LoadTrigger.ATTEMPT_LOST,
@@ -81,16 +84,20 @@ def never_fits(load: Load, capacity_bytes: int, budget_bytes: int) -> Refusal:
         f"the model needs {format_bytes(load.need.total_bytes)} of memory ({load.need.words()}), and at most "
         f"{format_bytes(max(0, capacity_bytes))} can be had with every other model unloaded; ask for a smaller "
         "num_ctx, choose a smaller model, or free memory on the server",
-        retry_after_s=None if is_for_good else 30,
+        None if is_for_good else RETRY_AFTER_S[RefusalCode.OUT_OF_MEMORY],
     )
 
 
-def waited_too_long(wait_ns: int, words: str) -> Refusal:
-    """A request reached its own deadline; it is told what it waited for (rule 5)."""
+def waited_too_long(wait_ns: int, words: str, left_ns: int | None) -> Refusal:
+    """A request reached its own deadline; it is told what it waited for (rule 5).
+
+    Args:
+        left_ns: when what it waited for ends by itself, if that is known.
+    """
     return Refusal(
         RefusalCode.WAITED_TOO_LONG,
         f"the request waited {format_duration(wait_ns)}, the longest it may (setting wait_s): {words}",
-        retry_after_s=5,
+        None if left_ns is None else whole_seconds(left_ns),
     )
 
 
@@ -100,21 +107,28 @@ def wedged(wedge_ns: int) -> Refusal:
         RefusalCode.RUNNER_WEDGED,
         f"the model's runner got nothing done for {format_duration(wedge_ns)}, the longest it may (setting wedge_s), "
         "and was ended; send the request again",
-        retry_after_s=1,
+    )
+
+
+def draining(left_ns: int) -> Refusal:
+    """The service is about to end.
+
+    Args:
+        left_ns: until it has ended at the latest; whoever starts it again needs a moment more.
+    """
+    return Refusal(
+        RefusalCode.DRAINING,
+        "the server is shutting down; send the request again when it is back",
+        whole_seconds(left_ns) + RESTART_S,
     )
 
 
 REPLACED = Refusal(
     RefusalCode.MODEL_REPLACED,
     "the model's file was replaced or removed while the request waited; send the request again",
-    retry_after_s=1,
 )
 STOPPED_BY_OPERATOR = Refusal(
     RefusalCode.STOPPED_BY_OPERATOR,
     "the model was stopped by an operator of this server; send the request again to load it anew",
-    retry_after_s=1,
 )
-STARTING = Refusal(
-    RefusalCode.NOT_READY, "the server is still starting; send the request again in a moment", retry_after_s=1
-)
-DRAINING = Refusal(RefusalCode.DRAINING, "the server is shutting down; send the request again when it is back")
+STARTING = Refusal(RefusalCode.NOT_READY, "the server is still starting; send the request again in a moment")

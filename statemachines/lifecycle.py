@@ -7,6 +7,7 @@ runners, each with a deadline; STOPPED is entered when every runner is DEAD or u
 from enum import StrEnum
 
 from statemachines.table import Table, go, ignore, stay
+from statemachines.units import FOREVER_NS
 
 
 class ServiceState(StrEnum):
@@ -24,12 +25,17 @@ class ServiceTrigger(StrEnum):
 
 
 class Service:
-    """The service as a whole."""
+    """The service as a whole.
 
-    __slots__ = ("state",)
+    Attributes:
+        gone_by: core time by which it has ended at the latest; far away until it is ordered to stop [ns].
+    """
+
+    __slots__ = ("gone_by", "state")
 
     def __init__(self) -> None:
         self.state = ServiceState.STARTING
+        self.gone_by = FOREVER_NS
 
 
 S = ServiceState

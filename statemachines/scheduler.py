@@ -24,7 +24,7 @@ from statemachines.effects import AnyEffect, FinishShutdown, SetThreads
 from statemachines.entities import Runner
 from statemachines.errors import InternalError, Refusal
 from statemachines.facts import LoadFailure, LoadKey
-from statemachines.failures import DRAINING, REPLACED, STOPPED_BY_OPERATOR, wedged
+from statemachines.failures import REPLACED, STOPPED_BY_OPERATOR, draining, wedged
 from statemachines.lifecycle import ServiceState, ServiceTrigger
 from statemachines.limits import Limits
 from statemachines.load import LoadTrigger
@@ -136,15 +136,23 @@ class Scheduler:
         trigger = ServiceTrigger.SHUTDOWN_FORCED if event.force else ServiceTrigger.SHUTDOWN
         if self._driver.fire_service(trigger, step).kind is Kind.IGNORE:
             return
-        self._withdraw(step)
+        service = self._world.service
+        service.gone_by = min(service.gone_by, step.at + self._end_ns(force=event.force))
+        refusal = draining(service.gone_by - step.at)
+        self._withdraw(refusal, step)
         ordered = RunnerTrigger.SHUTDOWN_FORCED if event.force else RunnerTrigger.SHUTDOWN_ORDERED
         for runner in tuple(self._world.runners.values()):
-            self._driver.fire_runner(runner, ordered, step, DRAINING)
+            self._driver.fire_runner(runner, ordered, step, refusal)
 
-    def _withdraw(self, step: Step) -> None:
+    def _end_ns(self, *, force: bool) -> int:
+        """What the end of the service takes at the most."""
+        limits = self._world.limits
+        return limits.kill_grace_ns + (0 if force else limits.shutdown_drain_ns + limits.stop_grace_ns)
+
+    def _withdraw(self, refusal: Refusal, step: Step) -> None:
         for load in tuple(self._world.waiting_loads()):
-            self._driver.fire_load(load, LoadTrigger.FORCED, step, DRAINING)
-        self._admission.refuse_all(DRAINING, step)
+            self._driver.fire_load(load, LoadTrigger.FORCED, step, refusal)
+        self._admission.refuse_all(refusal, step)
 
     def _finish_shutdown(self, step: Step) -> None:
         if self._world.service.state is not ServiceState.DRAINING:

@@ -36,6 +36,11 @@ def seconds_to_ns(seconds: float) -> int:
     return min(round(seconds * NS_PER_S), FOREVER_NS)
 
 
+def whole_seconds(duration_ns: int) -> int:
+    """Seconds that are not less than ``duration_ns``, and at least one: what ``Retry-After`` says."""
+    return max(1, -(-duration_ns // NS_PER_S))
+
+
 def format_bytes(count: int) -> str:
     """Bytes as a person reads them: ``512 B``, ``1.5 MiB``, ``23.4 GiB``."""
     for unit, size in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):

@@ -9,6 +9,7 @@ from statemachines.facts import LoadKey
 from statemachines.ledger import Ledger, host_ledger
 from statemachines.lifecycle import Service
 from statemachines.limits import Limits
+from statemachines.queue import Pace
 from statemachines.states import RunnerState
 from statemachines.threads import ThreadBudget
 from statemachines.units import LeaseId, LoadId, RequestId, RunnerId
@@ -21,6 +22,7 @@ class World:
         requests: every request that is not DONE, in order of arrival.
         waiting: of those the WAITING ones, by load key.
         waiting_count: how many those are together [count].
+        pace: how fast they are granted.
         stopped: the step of the last operator's stop of a key, while requests wait for it.
         runners: every runner that is not DEAD, in order of birth.
         loads: every open load, in order of birth.
@@ -42,6 +44,7 @@ class World:
         self.requests: dict[RequestId, Request] = {}
         self.waiting: dict[LoadKey, dict[RequestId, Request]] = {}
         self.waiting_count = 0
+        self.pace = Pace()
         self.stopped: dict[LoadKey, int] = {}
         self.runners: dict[RunnerId, Runner] = {}
         self.dead: deque[Runner] = deque(maxlen=limits.dead_kept)
@@ -75,6 +78,8 @@ class World:
     # Waiting requests
 
     def enter_waiting(self, request: Request) -> None:
+        if not self.waiting_count:
+            self.pace.begin(request.waiting_since)
         self.waiting.setdefault(request.key, {})[request.id] = request
         self.waiting_count += 1
 

@@ -42,7 +42,7 @@ class ApiError(Exception):
 def from_refusal(refusal: Refusal, *, streamed: bool = False) -> ApiError:
     """The answer to a request that the service refused."""
     message = QUEUE_FULL_TEXT if refusal.code is RefusalCode.QUEUE_FULL else refusal.message
-    return ApiError(refusal.status_hint, message, retry_after_s=refusal.retry_after_s, streamed=streamed)
+    return ApiError(refusal.status_hint, message, retry_after_s=refusal.retry_hint_s, streamed=streamed)
 
 
 def not_served(what: str) -> ApiError:

@@ -113,4 +113,4 @@ def _state_of(model: StoredModel) -> State:
 
 def _replaced(model: StoredModel) -> RequestRefused:
     message = f"the file of model {model.name!r} was replaced or removed just now; ask again"
-    return RequestRefused(Refusal(RefusalCode.MODEL_REPLACED, message, retry_after_s=1))
+    return RequestRefused(Refusal(RefusalCode.MODEL_REPLACED, message))

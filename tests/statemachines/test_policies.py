@@ -11,9 +11,9 @@ from statemachines.errors import RefusalCode
 from statemachines.eviction import Candidate, Shortfall, choose_fences, choose_idle
 from statemachines.facts import LoadedFacts, LoadKind, LoadOptions
 from statemachines.placement import Decision, KeyHold, Room, decide
-from statemachines.queue import queue_full
+from statemachines.queue import GRANTS_KEPT, Pace, queue_full
 from statemachines.threads import ThreadBudget
-from statemachines.units import RunnerId
+from statemachines.units import NS_PER_S, RunnerId
 
 LOADED = LoadedFacts(context_tokens=4096, slots=2, gpu_layers=10, main_gpu=1)
 WANTED = LoadOptions(context_tokens=4096, context_is_automatic=False)
@@ -213,12 +213,32 @@ def test_the_runner_of_its_own_key_leaves_first_even_where_the_bytes_would_fit()
 
 
 def test_the_queue_refuses_the_one_too_many_in_words_that_clients_know() -> None:
-    assert queue_full(2, 3) is None
-    refusal = queue_full(3, 3)
+    assert queue_full(2, 3, 0) is None
+    refusal = queue_full(3, 3, 0)
     assert refusal is not None
     assert refusal.code is RefusalCode.QUEUE_FULL
     assert refusal.message == "server busy, please try again.  maximum pending requests exceeded"
-    assert (refusal.status_hint, refusal.retry_after_s) == (503, 1)
+    assert (refusal.status_hint, refusal.retry_hint_s) == (503, 1)
+
+
+@pytest.mark.parametrize(("per_grant_ns", "retry_after_s"), [(1, 1), (NS_PER_S, 1), (NS_PER_S + 1, 2), (9**20, 60)])
+def test_the_one_too_many_comes_back_when_a_place_is_likely_to_be_free(per_grant_ns: int, retry_after_s: int) -> None:
+    refusal = queue_full(3, 3, per_grant_ns)
+    assert refusal is not None
+    assert refusal.retry_hint_s == retry_after_s
+
+
+def test_the_pace_of_a_queue_is_that_of_its_latest_grants() -> None:
+    pace = Pace()
+    pace.begin(1000)
+    assert pace.per_grant_ns(1060) == 60
+    pace.note_grant(1060)
+    assert pace.per_grant_ns(1100) == 50
+    for at in range(2000, 2000 + GRANTS_KEPT * 10, 10):
+        pace.note_grant(at)
+    assert pace.per_grant_ns(2000 + GRANTS_KEPT * 10) == 10
+    pace.begin(9000)
+    assert pace.per_grant_ns(9000) == 0
 
 
 A, B, C = RunnerId(1), RunnerId(2), RunnerId(3)

@@ -149,6 +149,26 @@ def test_the_queue_is_bounded_and_a_request_that_needs_no_wait_passes_it() -> No
     assert bench.request(bench.ask("a")).state == "leased"
 
 
+def test_who_finds_the_queue_full_is_told_to_come_back_at_the_pace_of_the_queue() -> None:
+    bench = Bench(queue_len_max=3)
+    bench.ready("a")
+    leased, *waiting = (bench.ask("a") for _ in range(4))
+    for request in (leased, *waiting):
+        bench.pass_time(6 * NS_PER_S)
+        assert bench.refusal_of(bench.ask("a")).retry_hint_s == 6
+        bench.answer(request)
+        bench.ask("a")
+
+
+def test_a_wait_that_ends_before_its_cause_says_when_the_cause_ends() -> None:
+    bench = Bench(wait_ns=7 * NS_PER_S, retry_backoff_ns=20 * NS_PER_S)
+    waiting = bench.ask("a")
+    bench.give(events.SpawnFailed(runner=bench.last_spawn().runner, message="no"))
+    bench.pass_time(7 * NS_PER_S)
+    refusal = bench.refusal_of(waiting)
+    assert (refusal.code, refusal.retry_hint_s) == (RefusalCode.WAITED_TOO_LONG, 13)
+
+
 def test_a_wait_ends_at_its_deadline_with_its_cause_in_the_refusal() -> None:
     bench = Bench(wait_ns=7 * NS_PER_S)
     bench.ready("a")

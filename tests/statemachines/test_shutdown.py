@@ -3,6 +3,7 @@
 from statemachines import effects, events
 from statemachines.errors import RefusalCode
 from statemachines.events import LeaseOutcome
+from statemachines.failures import RESTART_S
 from statemachines.units import NS_PER_S, RunnerId
 from tests.statemachines.bench import Bench, key_of
 
@@ -27,6 +28,21 @@ def test_shutdown_refuses_withdraws_drains_and_ends() -> None:
     bench.exit(ONE)
     assert bench.now(effects.FinishShutdown) == [effects.FinishShutdown(())]
     assert bench.core.snapshot().service == "stopped"
+
+
+def test_who_comes_during_a_shutdown_is_told_when_the_service_is_back_at_the_latest() -> None:
+    bench = Bench(shutdown_drain_ns=10 * NS_PER_S, stop_grace_ns=5 * NS_PER_S, kill_grace_ns=3 * NS_PER_S)
+    bench.ready("a")
+    bench.ask("a")
+    bench.give(events.ShutdownOrdered())
+    assert bench.refusal_of(bench.ask("b")).retry_hint_s == 18 + RESTART_S
+    bench.pass_time(4 * NS_PER_S)
+    assert bench.refusal_of(bench.ask("b")).retry_hint_s == 14 + RESTART_S
+    bench.give(events.ShutdownOrdered(force=True))
+    assert bench.refusal_of(bench.ask("b")).retry_hint_s == 3 + RESTART_S
+    bench.pass_time(NS_PER_S)
+    bench.give(events.ShutdownOrdered(force=True))
+    assert bench.refusal_of(bench.ask("b")).retry_hint_s == 2 + RESTART_S
 
 
 def _due(bench: Bench, runner: RunnerId, name: str) -> int:

@@ -6,7 +6,7 @@ import pytest
 from statemachines import effects, events, failures
 from statemachines.causes import Cause, Wait
 from statemachines.device import DEVICE, Device, DeviceState, DeviceTrigger
-from statemachines.errors import STATUS_HINTS, Refusal, RefusalCode, RequestRefused
+from statemachines.errors import RETRY_AFTER_S, STATUS_HINTS, Refusal, RefusalCode, RequestRefused
 from statemachines.facts import DeviceBytes, LoadKey
 from statemachines.failures import TOLD_AS
 from statemachines.journal import Entry, Header, decode, decode_header, encode
@@ -28,8 +28,9 @@ def test_quantities_read_like_a_person_writes_them() -> None:
 
 def test_every_refusal_has_a_status_and_an_exception_carries_it() -> None:
     assert set(STATUS_HINTS) == set(RefusalCode)
+    assert {code for code, status in STATUS_HINTS.items() if status == 503} <= set(RETRY_AFTER_S)
     refused = RequestRefused(Refusal(RefusalCode.QUEUE_FULL, "full", 3))
-    assert (refused.code, refused.status_hint, refused.retry_after_s, str(refused)) == (
+    assert (refused.code, refused.status_hint, refused.retry_hint_s, str(refused)) == (
         RefusalCode.QUEUE_FULL,
         503,
         3,

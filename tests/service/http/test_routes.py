@@ -5,7 +5,7 @@ import structlog
 from werkzeug.exceptions import RequestTimeout
 
 from service.http.routes import NOT_SERVED, SERVED, Route
-from statemachines.errors import Refusal, RefusalCode, RequestRefused
+from statemachines.errors import RETRY_AFTER_S, Refusal, RefusalCode, RequestRefused
 from tests.fakes.front import FakeFront, FakeStore, Script, model, settings
 from tests.service.http.calling import Caller
 
@@ -119,10 +119,14 @@ async def test_a_file_that_is_no_model_is_a_refusal_with_its_own_words() -> None
     assert (reply.status, reply.json) == (400, {"error": "the file is no GGUF"})
 
 
-async def test_a_refusal_without_a_time_has_no_retry_after() -> None:
-    front = FakeFront(script=Script(refuse=RequestRefused(Refusal(RefusalCode.DRAINING, "going down"))))
-    reply = await Caller(front).post("/api/generate", {"model": "demo", "prompt": "hi"})
-    assert "Retry-After" not in reply.headers
+@pytest.mark.parametrize("code", RefusalCode)
+async def test_every_503_says_when_to_come_back_and_no_other_status_that_time_cannot_help(code: RefusalCode) -> None:
+    front = FakeFront(script=Script(refuse=RequestRefused(Refusal(code, "not now"))))
+    for path in ("/api/generate", "/v1/chat/completions"):
+        reply = await Caller(front).post(path, {"model": "demo", "messages": [{"role": "user", "content": "x"}]})
+        given = reply.headers.get("Retry-After")
+        assert given == (str(RETRY_AFTER_S[code]) if code in RETRY_AFTER_S else None)
+        assert given or reply.status != 503
 
 
 async def test_an_answer_is_noted_with_its_path_as_it_came_and_without_its_query(front: FakeFront) -> None:
