@@ -1,10 +1,20 @@
-"""Fixtures for every test: what a test leaves behind is an error of that test."""
+"""Fixtures for every test: what a test leaves behind is an error of that test. And `--behaviours`."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from tests.behaviours import PAGE, Reporter, read_page
 from tests.leaks import adopt_orphans, holdings, leaks
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--behaviours", action="store_true", help="run the tests of behaviours, and report on each")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--behaviours"):
+        config.pluginmanager.register(Reporter(read_page(PAGE.read_text(encoding="utf-8"))))
 
 
 @pytest.fixture(scope="session")

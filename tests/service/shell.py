@@ -48,6 +48,10 @@ class LogLines(io.StringIO):
         rows = [json.loads(line) for line in self.getvalue().splitlines()]
         return [row for row in rows if event in (None, row["event"])]
 
+    def levels(self) -> set[str]:
+        """The levels of the lines so far."""
+        return {row["level"] for row in self.rows()}
+
 
 class Shell:
     """Everything between the handlers and the processes.

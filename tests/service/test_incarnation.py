@@ -140,7 +140,7 @@ async def test_a_process_that_cannot_be_spawned_is_told_without_the_systems_word
     assert bench.log.rows("the runner could not be started")[0]["reason"] == "Cannot allocate memory"
 
 
-async def test_out_of_memory_evidence_goes_through(autojump_clock: MockClock, bench: Bench) -> None:
+async def test_b04_out_of_memory_evidence_goes_through(autojump_clock: MockClock, bench: Bench) -> None:
     async with bench.ready() as process:
         process.exit(-9, was_out_of_memory=True)
 

@@ -108,7 +108,7 @@ def small_group() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="control groups are Linux's")
-def test_a_runner_that_the_kernel_killed_for_memory_is_told_from_one_that_somebody_killed(small_group: Path) -> None:
+def test_b04_a_runner_that_the_kernel_killed_for_memory_is_told_from_others(small_group: Path) -> None:
     command = [sys.executable, "-c", SERVICE, str(small_group)]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, check=True)
     assert ended.stdout.split() == ["-9", "True", "-9", "False"]

@@ -18,11 +18,12 @@ def test_many_requests_for_one_model_start_it_once() -> None:
     assert len(bench.all(effects.SpawnRunner)) == 1
 
 
-def test_a_model_that_memory_cannot_take_is_refused_with_the_sums_and_nobody_is_unloaded() -> None:
+def test_b04_a_model_that_memory_cannot_take_is_refused_with_the_sums_and_nobody_is_unloaded() -> None:
     bench = Bench(memory_bytes=2 * NEED)
     idle = bench.ready("b")
     request = bench.ask("a", weight_bytes=40 * GIB)
     refusal = bench.refusal_of(request)
+    assert bench.now(effects.SpawnRunner) == []
     assert (refusal.code, refusal.status_hint) == (RefusalCode.TOO_LARGE, 503)
     assert "the model needs 40" in refusal.message
     assert "weights 40.0 GiB" in refusal.message
@@ -246,7 +247,7 @@ def test_a_refused_load_tells_every_claimant_and_lets_those_behind_it_try() -> N
 
 
 @pytest.mark.parametrize("by_exit", [False, True])
-def test_running_out_of_memory_is_refused_with_the_sums(by_exit: bool) -> None:
+def test_b04_running_out_of_memory_is_refused_with_the_sums(by_exit: bool) -> None:
     bench = Bench()
     request = bench.ask("a")
     if by_exit:

@@ -1,5 +1,7 @@
 """Requests: granted, placed, retried, refused, ended by two facts."""
 
+from collections.abc import Callable
+
 import pytest
 
 from statemachines import effects, events
@@ -75,6 +77,33 @@ def test_b13_a_load_that_fails_leaves_no_lease_behind() -> None:
     assert bench.refusal_of(request).code is RefusalCode.LOAD_FAILED
     assert bench.all(effects.GrantLease) == []
     assert bench.core.snapshot().requests == ()
+
+
+LOSSES: dict[str, Callable[[Bench, RunnerId], object]] = {
+    "it fails": lambda bench, runner: bench.fail_load(runner),
+    "its process cannot be started": lambda bench, runner: bench.give(events.SpawnFailed(runner=runner, message="no")),
+    "its process ends": lambda bench, runner: bench.exit(runner, -9),
+    "its link ends": lambda bench, runner: bench.give(events.LinkLost(runner=runner, message="no")),
+    "it makes no progress": lambda bench, runner: bench.pass_time(bench.limits.load_stall_ns),
+    "the operator ends it": lambda bench, runner: bench.give(events.OperatorStop(key=key_of("a"), force=True)),
+    "its last client leaves": lambda bench, runner: bench.finish(RequestId(1)),
+}
+
+
+@pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES)
+def test_b13_a_load_that_ends_early_leaves_no_lease_behind(lose: Callable[[Bench, RunnerId], object]) -> None:
+    bench = Bench(load_attempts_max=1, load_grace_ns=0)
+    request = bench.ask("a")
+    lose(bench, RunnerId(1))
+    bench.pass_time(0)
+    assert bench.runner(RunnerId(1)).state != "loading"
+    bench.load(RunnerId(1))  # too late
+    assert bench.all(effects.GrantLease) == []
+    assert all(runner.leases == () for runner in bench.core.snapshot().runners)
+    bench.finish(request)
+    bench.exit(RunnerId(1))
+    assert bench.core.snapshot().requests == ()
+    assert bench.core.snapshot().loads == ()
 
 
 @pytest.mark.parametrize("handler_first", [False, True])
