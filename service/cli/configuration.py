@@ -8,11 +8,12 @@ import difflib
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from service.cli.declarations import SETTINGS
+from service.cli.folders import CONFIG, config_file, variable
 from service.cli.literals import shown
 from service.cli.setting import Setting
 from service.cli.sources import Found, Origin, SourceKind
@@ -64,6 +65,23 @@ class ConfigFile:
 
     def _origin(self, name: str) -> Origin:
         return Origin(SourceKind.FILE, name, self.path, _line(self._text, name))
+
+
+def configuration(flag: object, environ: Mapping[str, str]) -> ConfigFile | None:
+    """The configuration file, or None when there is none.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    return read_file(*configured_path(flag, environ))
+
+
+def configured_path(flag: object, environ: Mapping[str, str]) -> tuple[Path, str]:
+    """Which file is read, and who names it: a flag, else a variable, else it is the usual one (an empty string)."""
+    for named_by, text in (("--config", str(flag or "")), (CONFIG, variable(environ, CONFIG))):
+        if text:
+            return Path(text).expanduser().absolute(), named_by
+    return config_file(environ), ""
 
 
 def read_file(path: Path, named_by: str = "") -> ConfigFile | None:

@@ -22,7 +22,7 @@ _LISTENING = Section(
             "Where to listen for HTTP.",
             fallback=Fallback("OLLAMA_HOST", parse_address_leniently),
         ),
-        Setting("port", "port", values.port(), "The port, when the host names none; 0 takes a free one."),
+        Setting("port", "port", values.port(), "The port, when the host names none."),
         Setting(
             "allow_remote",
             "allow_remote",

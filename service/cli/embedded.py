@@ -9,7 +9,8 @@ import msgspec
 import trio
 
 from service.cli.exits import CommandFailed, WrongSetting
-from service.cli.settings import make_folders, resolve, sources
+from service.cli.folders import make_folders
+from service.cli.settings import resolve, sources
 from service.config import Settings
 from statemachines.errors import ConfigError, DeviceError
 

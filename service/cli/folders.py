@@ -1,9 +1,13 @@
 """Where things live: below one folder of the operator's choice, or where the system keeps each kind of thing."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
+
+from service.config import Settings
+from statemachines.errors import ConfigError
 
 HOME = "ROUNDHOUSE_HOME"
 """One folder for all; no setting, because it says where the file of settings is."""
@@ -37,3 +41,24 @@ def state_folder() -> Path:
 def variable(environ: Mapping[str, str], name: str) -> str:
     """A variable without spaces and quotes around it, which wrappers of environment files leave there."""
     return environ.get(name, "").strip().strip("\"'")
+
+
+def make_folders(settings: Settings) -> tuple[Path, ...]:
+    """Make the folders that are written to, and say which were made.
+
+    Raises:
+        ConfigError: the models folder cannot be made. Without a state folder there is only less to remember, and the
+            service says so.
+    """
+    missing = [folder for folder in (settings.models, settings.state) if not folder.is_dir()]
+    try:
+        settings.models.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(_unmade(settings.models, error)) from error
+    with suppress(OSError):
+        settings.state.mkdir(parents=True, exist_ok=True)
+    return tuple(folder for folder in missing if folder.is_dir())
+
+
+def _unmade(folder: Path, error: OSError) -> str:
+    return f"the models folder {folder} cannot be made ({error.strerror}); name another one with --models"

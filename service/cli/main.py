@@ -19,6 +19,8 @@ _COMMANDS = {
     "list": "service.cli.listing:list_models",
     "ps": "service.cli.listing:ps",
     "stop": "service.cli.stop:stop",
+    "config": "service.cli.config:config",
+    "paths": "service.cli.paths:paths",
 }
 _ALIASES = {"start": "serve", "ls": "list"}
 _NO_WINDOWS = (

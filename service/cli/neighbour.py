@@ -4,7 +4,7 @@ import psutil
 import trio
 
 from service.cli.client import SERVER_PREFIX, open_http, server_name
-from service.cli.settings import Place
+from service.cli.listening import Place
 
 _ANSWER_S = 2
 """A Roundhouse on this machine answers in milliseconds; who does not by then is another program."""

@@ -1,7 +1,8 @@
 """Which server a command talks to."""
 
 from service.cli.exits import WrongSetting
-from service.cli.settings import Place, resolve_place, sources
+from service.cli.listening import Place, resolve_place
+from service.cli.settings import sources
 from statemachines.errors import ConfigError
 
 

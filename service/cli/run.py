@@ -19,10 +19,10 @@ from service.cli.client import SERVER_PREFIX, Client, ServerRefused, Turn, conne
 from service.cli.exits import CommandFailed
 from service.cli.flags import setting_flags
 from service.cli.interrupts import Interrupts, interruptible
+from service.cli.listening import Place
 from service.cli.names import DEMO_WORDS, is_scripted_demo
 from service.cli.places import place_of
 from service.cli.prompts import find_prompt
-from service.cli.settings import Place
 from service.cli.terminal import Lines, Output, StatusLine
 from service.durations import KEEP_ALIVE_FORMS, parse_keep_alive
 

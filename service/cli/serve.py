@@ -10,7 +10,9 @@ import trio
 
 from service.cli.exits import CommandFailed, WrongSetting
 from service.cli.flags import SectionedCommand, config_flag, setting_flags
-from service.cli.settings import Place, Resolved, make_folders, resolve, resolve_place, sources
+from service.cli.folders import make_folders
+from service.cli.listening import Place, resolve_place
+from service.cli.settings import Resolved, resolve, sources
 from statemachines.errors import ConfigError, DeviceError
 
 

@@ -94,3 +94,11 @@ def parsed(setting: Setting, origin: Origin, text: str) -> Found:
         return Found(setting.kind.parse(text.strip()), origin)
     except ValueError:
         raise ConfigError(f"{origin}={text!r} cannot be used: it must be {setting.kind.allowed}") from None
+
+
+def strongest(setting: Setting, layers: Sequence[Source]) -> tuple[Found, int] | None:
+    """What the strongest source that has it says of a setting, and that source's place among all."""
+    for rank in reversed(range(len(layers))):
+        if (found := layers[rank].find(setting)) is not None:
+            return found, rank
+    return None

@@ -175,7 +175,7 @@ def address() -> Kind:
     """Where to listen, or whom to ask."""
 
     def show(value: Address | str) -> str:
-        return value if isinstance(value, str) else value.host
+        return (value if isinstance(value, str) else value.host) or "0.0.0.0"  # every address
 
     return Kind("HOST[:PORT]", ADDRESS_FORMS, parse_address, show)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from service.cli.configuration import FILE_BYTES_MAX
-from service.cli.settings import Resolved, resolve, resolve_place, sources
+from service.cli.listening import resolve_place
+from service.cli.settings import Resolved, resolve, sources
 from statemachines.errors import ConfigError
 from statemachines.units import FOREVER_NS, NS_PER_S
 

@@ -29,6 +29,8 @@ def test_the_version_is_printed_without_a_server() -> None:
         (["--help"], HEAVY),
         (["list"], HEAVY),
         (["serve", "--help"], HEAVY),
+        (["config"], (*HEAVY, "httpx", "trio")),
+        (["paths"], (*HEAVY, "httpx")),
     ],
     ids=" ".join,
 )
@@ -56,7 +58,7 @@ def test_a_small_command_does_not_pay_for_the_web_stack(
 
 def test_help_names_every_command() -> None:
     output = CliRunner().invoke(main, ["-h"]).output
-    assert [word for word in ("serve", "run", "list", "ps", "stop") if word not in output] == []
+    assert [word for word in ("serve", "run", "list", "ps", "stop", "config", "paths") if word not in output] == []
 
 
 @pytest.mark.parametrize("name", ["serve", "start"])
@@ -67,6 +69,13 @@ def test_the_help_of_serve_shows_every_setting_with_default_and_variables(name: 
         facts = entry[entry.index("[default: ") :].partition("]")[0]
         assert facts.startswith(f"[default: {setting.default_words()}; env: {setting.env}")
         assert setting.fallback is None or setting.fallback.env in facts
+
+
+@pytest.mark.parametrize("name", ["serve", "config", "paths"])
+def test_help_fits_eighty_columns(name: str) -> None:
+    lines = CliRunner().invoke(main, [name, "--help"], terminal_width=80).output.splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+    assert any("--config FILE" in line for line in lines)
 
 
 def test_the_settings_page_is_current() -> None:

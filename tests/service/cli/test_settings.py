@@ -5,8 +5,10 @@ import msgspec
 import pytest
 
 from service.cli.declarations import SETTINGS
+from service.cli.folders import make_folders
+from service.cli.listening import resolve_place
 from service.cli.setting import Setting
-from service.cli.settings import Resolved, make_folders, resolve, resolve_place, sources
+from service.cli.settings import Resolved, resolve, sources
 from service.config import Settings
 from statemachines.errors import ConfigError
 from statemachines.limits import Limits
