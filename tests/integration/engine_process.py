@@ -4,10 +4,10 @@ import os
 import select
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from service.processes import RUNNER
 from statemachines.wire.link import Task, service_link
 from statemachines.wire.messages import PROTOCOL_VERSION, Hello, ToRunner, ToService
 
@@ -63,14 +63,14 @@ class RunnerProcess:
 
 
 @contextmanager
-def runner_process(*, memory_bytes: int | None = None) -> Iterator[RunnerProcess]:
+def runner_process(*, memory_bytes: int | None = None, command: Sequence[str] = RUNNER) -> Iterator[RunnerProcess]:
     """Start a runner for `serve`; kill and reap it at the end if it is still there."""
     ours, theirs = socket.socketpair()
     ours.settimeout(TIMEOUT_S)
     limit = [] if memory_bytes is None else ["--memory-bytes", str(memory_bytes)]
     with ours, theirs:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "runner", "serve", "--fd", str(theirs.fileno()), *limit],
+            [*command, "serve", "--fd", str(theirs.fileno()), *limit],
             pass_fds=[theirs.fileno()],
             env={**os.environ, **ENVIRONMENT},
             stdin=subprocess.DEVNULL,

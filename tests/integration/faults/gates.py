@@ -1,7 +1,8 @@
 """Gates: named pipes at which real loads are held, inside the engine's progress callback.
 
 `gates.hold("polite")` makes the next load of that model stop at its first report of progress. The gate tells when the
-load has arrived there (`arrived`) and lets it go on (`open`). See `runner.llama.gate` for the other end.
+load has arrived there (`arrived`) and lets it go on (`open`). See `runner.llama.gate` for the other end. A gate of its
+own, `Gate(path)`, holds a program that reads the pipe, such as a stand-in.
 """
 
 import os
@@ -18,7 +19,7 @@ class Gate:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._write_end: int | None = None
-        self._is_abandoned = False
+        self._is_open = False
         os.mkfifo(path)
 
     async def arrived(self) -> None:
@@ -27,24 +28,26 @@ class Gate:
 
     def _meet(self) -> None:
         """The system returns from opening a pipe for writing when somebody has opened it for reading."""
-        end = os.open(self.path, os.O_WRONLY)
-        if self._is_abandoned:
-            os.close(end)
-        else:
-            self._write_end = end
+        self._write_end = os.open(self.path, os.O_WRONLY)
+        if self._is_open:  # A test that failed while it waited here has left this thread behind.
+            self._let_go()
 
     def open(self) -> None:
-        """Let the load go on; without effect the second time, and on a load that never came."""
-        self._is_abandoned = True
-        end, self._write_end = self._write_end, None
-        if end is None:
-            self._release_thread()
-        else:
-            os.close(end)
+        """Let the load go on; one that comes later finds the gate open, and a second opening changes nothing."""
+        if self._is_open:
+            return
+        self._is_open = True
+        both_ends = os.open(self.path, os.O_RDWR)  # wakes whoever waits in the system for the other end
+        empty = self.path.with_suffix(".open")
+        empty.touch()
+        empty.replace(self.path)
+        os.close(both_ends)
+        self._let_go()
 
-    def _release_thread(self) -> None:
-        """A test that failed while it waited has left a thread in `_meet`: play the load for it."""
-        os.close(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK))
+    def _let_go(self) -> None:
+        end, self._write_end = self._write_end, None
+        if end is not None:
+            os.close(end)
 
 
 class Gates:

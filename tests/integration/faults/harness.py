@@ -124,6 +124,11 @@ class Faulted:
         body = {"model": model, "prompt": "hi", "stream": False, **fields}
         return await self.http.post("/api/generate", json=body)
 
+    def force_stop(self, model: str) -> None:
+        """What an operator does who wants a model gone within the drain limit."""
+        desk = self.service.desk
+        desk.stop(desk.store.find(model), force=True)
+
     # Time
 
     async def expire(self, name: str, *, runner: RunnerId | None = None, load: LoadId | None = None) -> None:
@@ -181,6 +186,17 @@ class Faulted:
     def rows(self, event: str, **fields: Any) -> list[dict[str, Any]]:
         """Log lines of one kind, those with these fields."""
         return [row for row in self.lines.rows(event) if fields.items() <= row.items()]
+
+    def errors(self) -> list[dict[str, Any]]:
+        """What an operator would have to act on."""
+        return [row for row in self.lines.rows() if row["level"] == "error"]
+
+    def told(self, runner: RunnerId) -> list[dict[str, Any]]:
+        """Every log line about a runner; each says who it is (B06)."""
+        rows = [row for row in self.lines.rows() if row.get("runner") == runner]
+        for row in rows:
+            assert {"pid", "model", "state", "status", "elapsed_ms"} <= row.keys(), row
+        return rows
 
     def pid(self, runner: RunnerId) -> int:
         """The process of a runner, alive or gone, as the log named it."""

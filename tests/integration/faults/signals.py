@@ -20,3 +20,8 @@ def thaw(pid: int) -> None:
 def murder(pid: int) -> None:
     """SIGKILL, as a stranger would."""
     os.kill(pid, signal.SIGKILL)
+
+
+def stand_still_until_gone(pid: int) -> None:
+    """Hold up this whole process, its event loop included, until a child has ended; it is not reaped."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)

@@ -1,11 +1,14 @@
 """The harness itself: what it forces really happens, and what it checks can fail."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from service.config import Settings
 from statemachines.events import LoadProgressed
 from statemachines.states import RunnerState
+from tests.integration.faults.gates import Gate
 from tests.integration.faults.harness import POLITE, faulted, limits
 from tests.integration.faults.signals import freeze, thaw
 
@@ -51,3 +54,10 @@ async def test_a_deadline_comes_when_it_is_wanted_and_no_process_notices(setting
         await service.dead(ready.runner)
         (row,) = service.rows("runner ended", runner=ready.runner)
         assert row["exit"] == 0
+
+
+def test_a_gate_that_was_opened_holds_nobody(tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+    gate.open()
+    gate.open()
+    assert gate.path.read_bytes() == b""
