@@ -4,6 +4,7 @@ import math
 
 from service.durations import parse_duration, show_duration
 from service.http.errors import ApiError
+from service.quoting import quoted
 from statemachines.units import FOREVER_NS, NS_PER_S
 
 # How clients of this API have always been told what they sent.
@@ -36,8 +37,8 @@ def _parsed(text: str) -> int:
     try:
         return parse_duration(text)
     except ValueError:
-        quoted = text.replace("\\", "\\\\").replace('"', '\\"')
-        raise ApiError(400, f'time: invalid duration "{quoted}"') from None
+        escaped = quoted(text).replace("\\", "\\\\").replace('"', '\\"')
+        raise ApiError(400, f'time: invalid duration "{escaped}"') from None
 
 
 def _bounded(duration_ns: float) -> int:

@@ -20,7 +20,7 @@ CONTEXT_TOKENS_MIN = 4
 STOP_STRINGS_MAX = 128
 STOP_BYTES_MAX = 1024
 
-_INTEGER_RANGES = {
+INTEGER_RANGES: dict[str, tuple[int, int]] = {
     "num_ctx": (0, INT32_MAX),
     "num_predict": (-INT32_MAX, INT32_MAX),
     "num_keep": (-1, INT32_MAX),
@@ -36,11 +36,17 @@ _INTEGER_RANGES = {
     "main_gpu": (0, INT32_MAX),
     "mirostat": (-INT32_MAX, INT32_MAX),
 }
-_FLOATS = (
-    *("temperature", "top_p", "min_p", "repeat_penalty"),
-    *("typical_p", "presence_penalty", "frequency_penalty"),
-)
-_BOOLEANS = ("use_mmap",)
+_ANY_FLOAT = (-FLOAT32_MAX, FLOAT32_MAX)
+FLOAT_RANGES: dict[str, tuple[float, float]] = {
+    "temperature": _ANY_FLOAT,
+    "top_p": _ANY_FLOAT,
+    "min_p": _ANY_FLOAT,
+    "repeat_penalty": (0.001, 1000.0),  # divides logits, or multiplies them
+    "typical_p": _ANY_FLOAT,
+    "presence_penalty": _ANY_FLOAT,
+    "frequency_penalty": _ANY_FLOAT,
+}
+BOOLEANS = ("use_mmap",)
 
 NOT_SERVED_UNLESS: dict[str, float] = {
     "typical_p": 1.0,
@@ -86,12 +92,27 @@ def read_options(raw: Mapping[str, Any]) -> Options:
     )
 
 
+def check_range(shown: str, value: float, limits: tuple[float, float]) -> None:
+    """Refuse a number that is not within its limits, both included, by its name and with them.
+
+    Raises:
+        ApiError: 400.
+    """
+    low, high = limits
+    if not low <= value <= high:
+        raise ApiError(400, f"{shown} must be between {_written(low)} and {_written(high)}")
+
+
+def _written(limit: float) -> str:
+    return str(limit) if isinstance(limit, int) else f"{limit:g}"
+
+
 def _checked(name: str, value: object) -> Any:
-    if name in _INTEGER_RANGES:
+    if name in INTEGER_RANGES:
         return _integer(name, value)
-    if name in _FLOATS:
+    if name in FLOAT_RANGES:
         return _float(name, value)
-    if name in _BOOLEANS and not isinstance(value, bool):
+    if name in BOOLEANS and not isinstance(value, bool):
         raise ApiError(400, f'option "{name}" must be of type boolean')
     return _stop(value) if name == "stop" else value
 
@@ -99,19 +120,14 @@ def _checked(name: str, value: object) -> Any:
 def _integer(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ApiError(400, f'option "{name}" must be of type integer')
-    low, high = _INTEGER_RANGES[name]
-    if not low <= int(value) <= high:
-        raise ApiError(400, f'option "{name}" must be between {low} and {high}')
+    check_range(f'option "{name}"', int(value), INTEGER_RANGES[name])
     return int(value)
 
 
 def _float(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ApiError(400, f'option "{name}" must be of type float32')
-    if abs(value) > FLOAT32_MAX:
-        raise ApiError(400, f'option "{name}" must be between {-FLOAT32_MAX:g} and {FLOAT32_MAX:g}')
-    if name == "repeat_penalty" and value <= 0:
-        raise ApiError(400, 'option "repeat_penalty" must be greater than 0')
+    check_range(f'option "{name}"', value, FLOAT_RANGES[name])
     return float(value)
 
 

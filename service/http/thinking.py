@@ -4,6 +4,7 @@ Whether a model thinks is only known from its file, so the value is read first a
 """
 
 from service.http.errors import ApiError, not_served
+from service.quoting import quoted
 from statemachines.facts import ModelFacts
 
 LEVELS = ("high", "medium", "low", "max")
@@ -33,7 +34,7 @@ def read_think(value: object) -> Think:
     if value is None or isinstance(value, bool) or value in LEVELS:
         return value
     if isinstance(value, str):
-        raise ApiError(400, f'invalid think value: "{value}" (must be {_CHOICES}, true, or false)')
+        raise ApiError(400, f'invalid think value: "{quoted(value)}" (must be {_CHOICES}, true, or false)')
     raise ApiError(400, f"think must be a boolean or string ({_CHOICES}, true, or false)")
 
 
@@ -45,7 +46,7 @@ def read_effort(value: str) -> Think:
     """
     if value not in _EFFORTS:
         choices = '"minimal", "low", "medium", "high", "xhigh", "ultra", "max", or "none"'
-        raise ApiError(400, f'invalid reasoning value: "{value}" (must be {choices})')
+        raise ApiError(400, f'invalid reasoning value: "{quoted(value)}" (must be {choices})')
     return _EFFORTS[value]
 
 

@@ -9,6 +9,7 @@ from structlog.typing import FilteringBoundLogger
 from service.config import Settings
 from service.front import StoredModel
 from service.ports import Clock
+from service.quoting import quoted
 from service.state.folder import StateFolder
 from service.store.digests import Digests
 from service.store.facts_cache import FactsCache, ReadFacts
@@ -95,7 +96,7 @@ class ModelStore:
         if not text:  # (1)
             raise _refused(RefusalCode.INVALID, "model is required")
         if source.is_contradictory:
-            raise _refused(RefusalCode.INVALID, f'use either :local or :cloud, not both: "{reference}"')
+            raise _refused(RefusalCode.INVALID, f'use either :local or :cloud, not both: "{quoted(reference)}"')
         name, local_name = parse_name(text), parse_name(source.text)
         if local_name is None:
             raise _refused(RefusalCode.INVALID, "invalid model name")

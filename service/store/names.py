@@ -12,7 +12,9 @@ DEFAULT_TAG = "latest"
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
-_SCHEME = re.compile(r"[A-Za-z]+://")
+_SCHEME = re.compile(r"[A-Za-z]++://")
+NAME_CHARS_MAX = 640
+"""More than all parts with a scheme before them can have; a longer text is not even looked at."""
 
 NameKey = tuple[str, str, str, str]
 
@@ -44,7 +46,10 @@ def parse_name(text: str) -> Name | None:
     Read from the right: a tag is what follows the last colon, if that comes after the last slash; then model,
     namespace and host. A part that is there and empty makes the name invalid.
     """
-    rest, tag = _split_tag(_SCHEME.sub("", text, count=1))
+    if len(text) > NAME_CHARS_MAX:
+        return None
+    scheme = _SCHEME.match(text)
+    rest, tag = _split_tag(text[scheme.end() :] if scheme else text)
     parts = rest.split("/", 2)
     host, namespace, model = (DEFAULT_HOST, DEFAULT_NAMESPACE, "")[: 3 - len(parts)] + tuple(parts)
     is_valid = (

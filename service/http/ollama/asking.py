@@ -11,6 +11,7 @@ from service.http.exchange import Exchange
 from service.http.lookup import check_capability, facts_now
 from service.http.options import Options
 from service.http.thinking import Think, check_think, read_think
+from service.quoting import quoted
 from statemachines.units import LeaseId
 from statemachines.wire.messages import ChatMessage, ChatPrompt, Generate, TextPrompt
 
@@ -121,5 +122,5 @@ def chat_prompt(turns: list[ChatMessage], asked: Asked) -> ChatPrompt:
 def _bad_format(value: object) -> ApiError:
     if value == "json" or isinstance(value, dict):
         return not_served("format")
-    raw = msgspec.json.encode(value).decode()
+    raw = quoted(msgspec.json.encode(value).decode())
     return ApiError(400, f'invalid format: "{raw}"; expected "json" or a valid JSON Schema object')

@@ -22,6 +22,7 @@ from service.http.ollama.asking import (
     refuse_unserved,
 )
 from service.http.options import read_options
+from service.quoting import quoted
 from statemachines.wire.messages import ChatMessage, ChatPrompt, TextPrompt
 
 TokenId = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
@@ -54,7 +55,7 @@ async def generate(exchange: Exchange) -> Response:
     """
     body = typed(parse_object(await exchange.body()), GenerateBody)
     asked = read_shared(body)  # (1)
-    model = find_model(exchange.front, body.model, absent_text=f"model '{body.model}' not found")  # (2)
+    model = find_model(exchange.front, body.model, absent_text=f"model '{quoted(body.model)}' not found")  # (2)
     if not body.prompt and asked.keep_alive_ns == 0:  # (3)
         return unload_only(exchange, asked, model, shape)
     _check_raw(body)  # (4)

@@ -1,12 +1,14 @@
 """The request of ``POST /v1/chat/completions``, read into the terms of ``/api/chat``."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from service.http.bodies import typed
+from service.http.bodies import folded, typed
 from service.http.errors import ApiError, not_served
 from service.http.ollama.asking import check_top_logprobs
+from service.http.options import INTEGER_RANGES, check_range
 from service.http.thinking import Think, read_effort, read_think
 
 
@@ -87,6 +89,9 @@ HARMLESS: dict[str, tuple[Any, ...]] = {
 }
 """Fields that are not served yet, with the values that ask for nothing."""
 
+_OBJECTS = ("stream_options", "response_format", "reasoning")
+"""Fields whose own fields are known, and so fold as those of the body do."""
+
 SAMPLING_EXTRAS = ("top_k", "min_p", "repeat_penalty", "repeat_last_n", "typical_p")
 """Options of ``/api/chat`` that count here too when they stand beside the fields of OpenAI."""
 
@@ -113,7 +118,7 @@ def read_options(body: ChatCompletionsBody) -> dict[str, Any]:
     Raises:
         ApiError: 400.
     """
-    limits = [limit for limit in (body.max_tokens, body.max_completion_tokens) if limit is not None]
+    limits = list(_limits(body))
     return {
         "temperature": body.temperature,
         "top_p": body.top_p,
@@ -136,7 +141,22 @@ def read_thinking(body: ChatCompletionsBody) -> Think:
 
 
 def read_body(fields: dict[str, Any]) -> ChatCompletionsBody:
-    return typed(fields, ChatCompletionsBody)
+    """The typed body.
+
+    Raises:
+        ApiError: 400, a field has the wrong type.
+    """
+    objects = {name: folded(fields[name]) for name in _OBJECTS if isinstance(fields.get(name), dict)}
+    return typed({**fields, **objects}, ChatCompletionsBody)
+
+
+def _limits(body: ChatCompletionsBody) -> Iterator[int]:
+    """The limits on tokens that there are, refused under the names that the client gave them."""
+    for name in ("max_tokens", "max_completion_tokens"):
+        limit = getattr(body, name)
+        if limit is not None:
+            check_range(name, limit, INTEGER_RANGES["num_predict"])
+            yield limit
 
 
 def _stop(value: object) -> list[str] | None:

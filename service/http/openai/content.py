@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from service.http.bodies import check_turns, typed
+from service.http.bodies import check_turns, folded, typed
 from service.http.errors import ApiError, not_served
 from statemachines.wire.messages import ChatMessage
 
@@ -52,6 +52,7 @@ def _messages(turn: OpenAITurn) -> list[ChatMessage]:
 def _part_text(part: object) -> str:
     if not isinstance(part, dict):
         raise ApiError(400, "invalid message format")
+    part = folded(part)
     kind = part.get("type")
     if kind in ("image_url", "input_audio", "file"):
         raise not_served(f"messages[].content of type {kind}")

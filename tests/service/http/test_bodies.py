@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from service.http.bodies import TURNS_MAX
+from service.http.bodies import SEPARATORS_MAX, TURNS_MAX
+from service.http.ollama.generate import CONTEXT_TOKENS_MAX
 from tests.service.http.calling import Caller
 
 JSON_ROUTES = ["/api/generate", "/api/chat", "/api/show"]
@@ -154,6 +155,19 @@ async def test_more_messages_than_anyone_means_are_refused_before_they_cost_anyt
     turns = b"{}," * TURNS_MAX + b"{}"
     reply = await call.post(path, b'{"model":"demo","messages":[' + turns + b"]}")
     assert (reply.status, f"at most {TURNS_MAX}".encode() in reply.body) == (400, True)
+
+
+@pytest.mark.parametrize("value", [b"[],", b"{},", b'"ab",'])
+async def test_a_body_that_would_take_gigabytes_once_decoded_is_refused_before(call: Caller, value: bytes) -> None:
+    reply = await call.post("/api/generate", b'{"model":"demo","options":{"x":[' + value * SEPARATORS_MAX + b"0]}}")
+    words = f"the request body may hold at most {SEPARATORS_MAX} commas and opening brackets"
+    assert (reply.status, reply.json) == (400, {"error": words})
+
+
+async def test_a_full_context_and_a_long_text_are_no_such_body(call: Caller) -> None:
+    text = b"All work, and no play, " * 20_000
+    full = b'{"model":"demo","prompt":"' + text + b'","context":[' + b"7," * (CONTEXT_TOKENS_MAX - 1) + b"7]}"
+    assert (await call.post("/api/generate", full)).status == 200
 
 
 async def test_parts_of_messages_count_like_messages(call: Caller) -> None:

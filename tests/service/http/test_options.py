@@ -114,6 +114,8 @@ def test_stop_is_bounded() -> None:
         {"top_p": -2 * FLOAT32_MAX},
         {"repeat_penalty": 0},
         {"repeat_penalty": -1.0},
+        {"repeat_penalty": 1e-45},
+        {"repeat_penalty": 1e38},
     ],
 )
 def test_a_value_out_of_range_is_named(options: dict[str, Any]) -> None:

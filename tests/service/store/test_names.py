@@ -58,6 +58,9 @@ def test_a_valid_name_is_shown_in_its_shortest_form(text: str, shown: str) -> No
         f"demo:{'t' * 81}",
         f"{'n' * 81}/demo",
         f"{'h' * 351}/n/m",
+        "ns/http://demo",
+        "a" * 10_000_000,
+        "a://" * 1_000_000,
     ],
 )
 def test_an_invalid_name_is_none(text: str) -> None:
