@@ -1,5 +1,6 @@
 """Models and settings that the fault tests share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from service.config import Settings
 from tests.factory.broken import crash_model
 from tests.factory.scripted import Answer, scripted_model
 from tests.integration.faults import harness
+from tests.integration.faults.gates import Gate
 
 ENDLESS_CONTEXT_TOKENS = 1 << 17
 """What the endless model was made for; `harness.ENDLESS` asks for it, so that an answer lasts for many seconds."""
@@ -29,3 +31,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(models: Path, tmp_path: Path) -> Settings:
     """Strict, and without pauses that a test would only have to sit out."""
     return Settings(models=models, state=tmp_path / "state", port=0, strict=True, limits=harness.limits())
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """Where a stand-in waits for the test."""
+    gate = Gate(tmp_path / "gate")
+    yield gate
+    gate.open()
