@@ -31,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         link_exit_ns: from the end of a runner's link to its exit, before the link counts as lost.
         body_bytes_max: the largest request body.
         client_stall_ns: a client that reads nothing for this long loses its lease.
+        metrics_models_max: models that have a label of their own in metrics [count].
         strict: an illegal event ends the service (tests).
         limits: the core's limits.
     """
@@ -52,5 +53,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     link_exit_ns: int = 1 * NS_PER_S
     body_bytes_max: int = 64 << 20
     client_stall_ns: int = 60 * NS_PER_S
+    metrics_models_max: int = 50
     strict: bool = False
     limits: Limits = Limits()

@@ -27,6 +27,10 @@ MODELS_KEPT = 64
 """Load keys whose files are remembered before those that nothing uses are forgotten [count]."""
 
 
+def unnoticed(_model: str, _after_ns: int) -> None:
+    """Nobody counts."""
+
+
 class Wish(msgspec.Struct, frozen=True):
     """What a request asks for beside its model."""
 
@@ -40,6 +44,7 @@ class Desk:
 
     Args:
         snapshot, is_key_alive: the core's read-only views.
+        on_first_text: told the model and how long after its arrival a request has its first text [ns].
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class Desk:
         snapshot: Callable[[], StateView],
         is_key_alive: Callable[[LoadKey], bool],
         log: FilteringBoundLogger,
+        on_first_text: Callable[[str, int], None] = unnoticed,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -65,6 +71,7 @@ class Desk:
         self._ids = ids
         self._is_key_alive = is_key_alive
         self._log = log
+        self._on_first_text = on_first_text
         self._open: dict[RequestId, PendingRequest] = {}
         self._models: dict[LoadKey, StoredModel] = {}
         self._waiting_for: dict[RequestId, LoadKey] = {}
@@ -104,7 +111,11 @@ class Desk:
                 arrivals.close()
                 fresh = self.store.find(model.name)
                 pending, granted = await self._arrive(arrivals, self.next_request(), fresh, wish)
-            yield HeldLease(pending, granted, load_ns=self._clock.now_ns() - since)
+
+            def note_first_text() -> None:
+                self._on_first_text(model.name, self._clock.now_ns() - since)
+
+            yield HeldLease(pending, granted, load_ns=self._clock.now_ns() - since, on_text=note_first_text)
 
     async def _arrive(
         self, arrivals: ExitStack, request: RequestId, model: StoredModel, wish: Wish

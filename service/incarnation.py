@@ -10,6 +10,7 @@ Orders (terminate, kill) are flags that count at any moment, also while the proc
 
 import os
 import signal
+from functools import partial
 
 import msgspec
 import trio
@@ -20,7 +21,7 @@ from service.front import StoredModel
 from service.hearing import Hearing
 from service.logs import plain_tail, say_native
 from service.open_leases import OpenLeases
-from service.ports import Clock, GateOf, Process, Processes, ungated
+from service.ports import Clock, GateOf, OnAnswer, Process, Processes, uncounted, ungated
 from service.reactor import Post
 from service.runner_link import RunnerLink
 from service.runner_record import RunnerRecord
@@ -42,6 +43,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     Attributes:
         post, post_next: of the reactor.
         gate_of: where a fault test holds a load; nothing in the product does.
+        on_answer: told the model and the runner's last word about each lease.
     """
 
     processes: Processes
@@ -51,6 +53,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     settings: Settings
     log: FilteringBoundLogger
     gate_of: GateOf = ungated
+    on_answer: OnAnswer = uncounted
 
 
 class Incarnation:
@@ -69,6 +72,7 @@ class Incarnation:
             send=self._send,
             clock=around.clock,
             stall_ns=around.settings.client_stall_ns,
+            on_end=partial(around.on_answer, order.model),
         )
         self._hearing = Hearing(self.record, self.leases, post=around.post, on_hello=self._ask_to_load)
         self._process: Process | None = None

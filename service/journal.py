@@ -29,6 +29,10 @@ class RingJournal:
 
     Args:
         folder: where to, at that moment; None when there is no folder that may be written to.
+
+    Attributes:
+        written: steps since the start [count]; the number of the latest one.
+        dumps: how often it was written out [count].
     """
 
     def __init__(
@@ -45,18 +49,25 @@ class RingJournal:
         self._clock = clock
         self._folder = folder
         self._ring: deque[Entry] = deque(maxlen=steps_max)
-        self._written = 0
+        self.written = 0
+        self.dumps = 0
         self._turns = itertools.cycle(range(1, DUMP_FILES + 1))
 
     def write(self, event: AnyEvent, effects: tuple[AnyEffect, ...]) -> None:
         self._ring.append(Entry(event, effects))
-        self._written += 1
+        self.written += 1
+
+    @property
+    def kept(self) -> int:
+        """Steps that the ring holds [count]."""
+        return len(self._ring)
 
     def steps(self) -> tuple[Entry, ...]:
         """What the ring holds, oldest first."""
         return tuple(self._ring)
 
     def dump(self, why: str) -> None:
+        self.dumps += 1
         try:
             self._dump_to_file(why)
         except OSError:
@@ -78,7 +89,7 @@ class RingJournal:
 
     def _header(self, why: str) -> Header:
         now, wall = self._clock.now_ns(), self._clock.wall_ns()
-        return Header(self._version, self._limits, why, now, wall, self._written)
+        return Header(self._version, self._limits, why, now, wall, self.written)
 
 
 def read_dump(path: Path) -> tuple[Header, tuple[Entry, ...]]:

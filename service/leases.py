@@ -5,14 +5,14 @@ nobody has seen anything of is not told to the caller: the core grants again and
 """
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 import trio
 
 from service.front import Answer
 from service.incarnation import Incarnation
-from service.streams import LeaseStream, Loss
+from service.streams import Item, LeaseStream, Loss
 from statemachines.errors import LocalWireError, Refusal, RefusalCode, RequestRefused, RoundhouseError, RunnerFailed
 from statemachines.facts import LoadedFacts
 from statemachines.wire.messages import Delta, EndReason, Generate, LeaseEnded
@@ -66,13 +66,19 @@ class PendingRequest:
 class HeldLease:
     """`service.front.Lease`, once granted. One question per lease.
 
+    Args:
+        on_text: called when the first text of the answer is here.
+
     Attributes:
         load_ns: how long the request waited for it [ns].
     """
 
-    def __init__(self, pending: PendingRequest, granted: Granted, *, load_ns: int) -> None:
+    def __init__(
+        self, pending: PendingRequest, granted: Granted, *, load_ns: int, on_text: Callable[[], None] | None = None
+    ) -> None:
         self._pending = pending
         self._granted = granted
+        self._on_text = on_text
         self.load_ns = load_ns
 
     @property
@@ -85,7 +91,7 @@ class HeldLease:
         """See `service.front.Lease.stream`."""
         self._granted.ask(generate)
         while True:
-            item = await self._granted.stream.take(counts_as_sent=True)
+            item = await self._take(counts_as_sent=True)
             if isinstance(item, Loss):
                 await self._ask_again(generate)
                 continue
@@ -99,7 +105,7 @@ class HeldLease:
         texts: list[str] = []
         self._granted.ask(generate)
         while True:
-            item = await self._granted.stream.take(counts_as_sent=False)
+            item = await self._take(counts_as_sent=False)
             if isinstance(item, Loss):
                 texts.clear()
                 await self._ask_again(generate)
@@ -107,6 +113,13 @@ class HeldLease:
             if isinstance(item, LeaseEnded):
                 return Answer("".join(texts), checked(item))
             texts.append(item.text)
+
+    async def _take(self, *, counts_as_sent: bool) -> Item:
+        item = await self._granted.stream.take(counts_as_sent=counts_as_sent)
+        if self._on_text is not None and isinstance(item, Delta):
+            self._on_text()
+            self._on_text = None
+        return item
 
     async def _ask_again(self, generate: Generate) -> None:
         """The lease was lost. The core says what now: another one, or why not."""

@@ -26,6 +26,9 @@ from service.ids import RequestIds
 from service.incarnation import Surroundings
 from service.journal import RingJournal
 from service.listener import bind
+from service.metrics.counts import Counts
+from service.metrics.registry import Metrics
+from service.operators.lookout import Lookout
 from service.ports import GateOf, Processes, ungated
 from service.processes import RunnerProcesses
 from service.reactor import Reactor
@@ -93,6 +96,7 @@ class Service:
         desk: what HTTP handlers are given.
         reactor: takes events to the core.
         journal: what went into the core and what came out.
+        lookout: what operators may look at.
     """
 
     def __init__(self, settings: Settings, log: FilteringBoundLogger, ports: Ports | None = None) -> None:
@@ -104,7 +108,8 @@ class Service:
             version=own_version(), limits=settings.limits, clock=clock, folder=self._state.journals
         )
         self._core = Scheduler(settings.limits, strict=settings.strict)
-        self.reactor = Reactor(self._core, clock=clock, journal=self.journal)
+        counts = Counts(Metrics(), models_max=settings.metrics_models_max)
+        self.reactor = Reactor(self._core, clock=clock, journal=self.journal, witness=counts.see)
         self._ports = ports or Ports(RunnerProcesses())
         self._store = self._make_store()
         self.desk = Desk(
@@ -117,6 +122,16 @@ class Service:
             snapshot=self._core.snapshot,
             is_key_alive=self._core.is_key_alive,
             log=log,
+            on_first_text=counts.answers.note_first_text,
+        )
+        self.lookout = Lookout(
+            counts=counts,
+            snapshot=self._core.snapshot,
+            inbox_len=lambda: self.reactor.inbox_len,
+            journal=self.journal,
+            clock=clock,
+            limits=settings.limits,
+            engine=self.desk.engine,
         )
         self._sampler = Sampler(
             HostMemory(), post=self.reactor.post, clock=clock, interval_ns=settings.sample_interval_ns, log=log
@@ -164,7 +179,7 @@ class Service:
             held.callback(self._state.close)
             async with trio.open_nursery() as nursery:
                 await self._start(nursery, stop, takes_signals=takes_signals)
-                app = create_app(self.desk, log=self._log)
+                app = create_app(self.desk, lookout=self.lookout, log=self._log)
                 await nursery.start(self._http.run, app, listener.detach(), port, self._draining)
                 self.reactor.post(ServiceOpened())
                 ready = Ready(host, port, len(self._store.models()), self.desk.engine, self._threads)
@@ -204,6 +219,7 @@ class Service:
             self._settings,
             self._log,
             self._ports.gate_of,
+            self.lookout.counts.answers.note_end,
         )
         return Runners(nursery, around, find_model=self.desk.find_model)
 

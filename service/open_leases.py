@@ -22,6 +22,7 @@ class OpenLeases:
 
     Args:
         send: puts a message on its way to the runner.
+        on_end: told the runner's last word about each lease.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class OpenLeases:
         send: Callable[[ToRunner], None],
         clock: Clock,
         stall_ns: int,
+        on_end: Callable[[LeaseEnded], None],
     ) -> None:
         self._record = record
         self._post = post
@@ -40,6 +42,7 @@ class OpenLeases:
         self._send = send
         self._clock = clock
         self._stall_ns = stall_ns
+        self._on_end = on_end
         self._streams: dict[LeaseId, LeaseStream] = {}
         self._asked: set[LeaseId] = set()
         self._is_closed = False
@@ -82,7 +85,9 @@ class OpenLeases:
         """The runner's last word about a lease, or its answer to a Cancel that crossed it."""
         if ended.lease not in self._streams:
             self._record.say("debug", "a lease ended twice", lease=ended.lease)
-        elif ended.reason is EndReason.CANCELLED:
+            return
+        self._on_end(ended)
+        if ended.reason is EndReason.CANCELLED:
             self._end(ended.lease, LeaseOutcome.CANCELLED)
         else:
             self._streams[ended.lease].end(ended)

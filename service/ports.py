@@ -10,6 +10,7 @@ from typing import Protocol
 from statemachines.effects import AnyEffect, SpawnRunner
 from statemachines.events import AnyEvent, DevicesSampled, Exit
 from statemachines.units import RequestId, RunnerId
+from statemachines.wire.messages import LeaseEnded
 
 
 class Clock(Protocol):
@@ -121,3 +122,11 @@ GateOf = Callable[[SpawnRunner], str | None]
 
 def ungated(_order: SpawnRunner) -> None:
     """Loads go on by themselves."""
+
+
+OnAnswer = Callable[[str, LeaseEnded], None]
+"""Told the model and the runner's last word about each lease."""
+
+
+def uncounted(_model: str, _ended: LeaseEnded) -> None:
+    """Nobody counts answers."""

@@ -23,6 +23,12 @@ from statemachines.events import AnyEvent, DeadlineReached
 
 Post = Callable[[AnyEvent], None]
 Perform = Callable[[AnyEffect], None]
+Witness = Callable[[AnyEvent, tuple[AnyEffect, ...]], None]
+"""Sees each step that was decided, before it is performed; changes nothing."""
+
+
+def unwitnessed(_event: AnyEvent, _effects: tuple[AnyEffect, ...]) -> None:
+    """Nobody looks."""
 
 
 class Core(Protocol):
@@ -36,10 +42,11 @@ class Core(Protocol):
 class Reactor:
     """Takes events one by one to the core, and its effects to whoever performs them."""
 
-    def __init__(self, core: Core, *, clock: Clock, journal: Journal) -> None:
+    def __init__(self, core: Core, *, clock: Clock, journal: Journal, witness: Witness = unwitnessed) -> None:
         self._core = core
         self._clock = clock
         self._journal = journal
+        self._witness = witness
         self._inbox: deque[AnyEvent] = deque()
         self._bell = trio.Event()
         self._now = 0
@@ -48,6 +55,11 @@ class Reactor:
         """Hand over a fact. Never refuses, never waits; safe in a task that is being cancelled."""
         self._inbox.append(event)
         self._bell.set()
+
+    @property
+    def inbox_len(self) -> int:
+        """Events that the core has not seen yet [count]."""
+        return len(self._inbox)
 
     def post_next(self, event: AnyEvent) -> None:
         """Hand over a fact that comes before all that waits in the inbox: it was true before any of that."""
@@ -101,6 +113,7 @@ class Reactor:
             effects = self._core.handle(event)
         finally:
             self._journal.write(event, effects)
+        self._witness(event, effects)
         return effects
 
     def _tick(self) -> int:

@@ -233,6 +233,12 @@ _LOGS = Section(
             "The least that is logged.",
             fallback=Fallback("OLLAMA_DEBUG", ollama.log_level),
         ),
+        Setting(
+            "metrics_models",
+            "metrics_models_max",
+            values.count(),
+            "Models that have figures of their own in /metrics; the others are counted together.",
+        ),
         Setting("dead_kept", "limits.dead_kept", values.count(), "Ended runners that /debug/state remembers."),
         Setting("strict", "strict", values.truth(), "End the service at the first illegal event (for tests)."),
     ),

@@ -18,10 +18,12 @@ from service.front import Front
 from service.http import guard
 from service.http.admission import Admission
 from service.http.cors import Origins
-from service.http.exchange import App, Exchange, Now, StackedRequest, is_answered_here
+from service.http.doors import Door
+from service.http.exchange import App, Exchange, Handler, Now, StackedRequest, is_answered_here
 from service.http.failures import answer_to
 from service.http.replies import BARE_TEXT, reply
-from service.http.routes import ROUTES, WITH_HEAD, Handler
+from service.http.routes import OPERATORS, ROUTES, WITH_HEAD
+from service.operators.lookout import Lookout
 from service.version import own_version
 
 SERVER = f"roundhouse/{own_version()}"
@@ -63,12 +65,14 @@ def hypercorn_config(settings: Settings, new_label: Callable[[], str]) -> Config
 
 def create_app(
     front: Front,
+    lookout: Lookout,
+    door: Door = Door.BOTH,
     *,
     now_ns: Now = time.monotonic_ns,
     wall_ns: Now = time.time_ns,
     log: FilteringBoundLogger | None = None,
 ) -> Quart:
-    """The application over ``front``.
+    """The application over ``front``, as it answers at one door.
 
     Nothing of it lives in the framework's nursery: a request is its connection's task and ends with it.
     """
@@ -77,7 +81,7 @@ def create_app(
     app.config["BODY_TIMEOUT"] = BODY_S
     app.config["RESPONSE_TIMEOUT"] = None  # it would cut streams, and open a cancel scope across a lease's
     app.url_map.merge_slashes = False
-    for route in ROUTES:
+    for route in OPERATORS if door is Door.OPERATORS else ROUTES:
         app.add_url_rule(
             route.path,
             endpoint=route.path,
@@ -85,8 +89,7 @@ def create_app(
             methods=list(route.methods),
             provide_automatic_options=False,
         )
-    is_local = guard.listens_locally(front.settings.host)
-    _install(app, _Making(front, now_ns, wall_ns, is_local, log or structlog.get_logger()))
+    _install(app, _Making(front, lookout, door, now_ns, wall_ns, log or structlog.get_logger()))
     return app
 
 
@@ -95,15 +98,18 @@ class _Making:
     """Makes the `Exchange` of each request."""
 
     front: Front
+    lookout: Lookout
+    door: Door
     now_ns: Now
     wall_ns: Now
-    is_local: bool
     log: FilteringBoundLogger
 
     def exchange(self) -> Exchange:
         request = self.front.next_request()
         return Exchange(
             front=self.front,
+            lookout=self.lookout,
+            door=self.door,
             request=request,
             label=self.front.request_label(request),
             stack=cast(StackedRequest, current_request).exit_stack,
@@ -117,7 +123,8 @@ class _Making:
 def _install(app: App, making: _Making) -> None:
     """What surrounds every handler: admission before, errors and headers after."""
     settings = making.front.settings
-    admission = Admission(Origins(settings.origins), making.is_local, guard.machine_name(), WITH_HEAD)
+    is_guarded = making.door is Door.OPERATORS or guard.listens_locally(settings.host)
+    admission = Admission(Origins(settings.origins), is_guarded, guard.machine_name(), WITH_HEAD)
 
     async def before() -> Response | None:
         g.exchange = making.exchange()
@@ -127,6 +134,7 @@ def _install(app: App, making: _Making) -> None:
         response.headers["X-Request-Id"] = g.exchange.label
         response.headers.update(admission.headers())
         _note(making.log, g.exchange, response)
+        making.lookout.counts.answers.note_reply(_pattern(), response.status_code)
         return response
 
     async def failed(error: Exception) -> Response:
@@ -150,6 +158,12 @@ def _note(log: FilteringBoundLogger, exchange: Exchange, response: Response) -> 
         path=path,
         status=response.status_code,
     )
+
+
+def _pattern() -> str:
+    """The route as it is declared: its paths may be anybody's invention."""
+    rule = current_request.url_rule
+    return "none" if rule is None else rule.rule
 
 
 def _view(handler: Handler) -> Callable[..., Awaitable[Response]]:

@@ -5,7 +5,7 @@ and still be closed on every path: the answer sent, the client gone, a send that
 what the exit stack is for: the connection owns it, and closes it last.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
-from quart import Quart
+from quart import Quart, Response
 from quart import request as current_request
 from quart.asgi import ASGIHTTPConnection
 from quart.wrappers import Request as QuartRequest
@@ -23,10 +23,14 @@ from quart_trio.wrappers import TrioRequest
 from structlog.typing import FilteringBoundLogger
 
 from service.front import Front
+from service.http.doors import Door
+from service.operators.lookout import Lookout
 from statemachines.units import RequestId
 
 Now = Callable[[], int]
 """Reads a clock [ns]."""
+Handler = Callable[..., Awaitable[Response]]
+"""Answers one route: given the `Exchange` and what the route's pattern names."""
 
 is_answered_here: ContextVar[bool] = ContextVar("is_answered_here", default=False)
 """Whether the application gives the answer that is being sent, and not the HTTP parser below it."""
@@ -37,6 +41,8 @@ class Exchange:
     """What a handler has to work with.
 
     Attributes:
+        lookout: what operators may look at.
+        door: the listener it came in by.
         request, label: this request, for the core and for people.
         stack: closes what outlives the handler once the answer is sent or given up.
         now_ns, wall_ns: monotonic and wall time.
@@ -44,6 +50,8 @@ class Exchange:
     """
 
     front: Front
+    lookout: Lookout
+    door: Door
     request: RequestId
     label: str
     stack: AsyncExitStack

@@ -1,14 +1,12 @@
 """Every route: those that are served, and those of the same APIs that are not served yet."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 from quart import Response
 
-from service.http.debug import debug_state
 from service.http.errors import ApiError
-from service.http.exchange import Exchange
+from service.http.exchange import Exchange, Handler
 from service.http.ollama.chat import chat
 from service.http.ollama.generate import generate
 from service.http.ollama.ps import ps
@@ -17,8 +15,9 @@ from service.http.ollama.tags import tags
 from service.http.ollama.version import root, version
 from service.http.openai.chat import chat_completions
 from service.http.openai.models import list_models, show_model
-
-Handler = Callable[..., Awaitable[Response]]
+from service.http.operators.gate import gated
+from service.http.operators.metrics import metrics
+from service.http.operators.state import debug_state
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -41,7 +40,11 @@ SERVED = (
     # Of the converter "path", so that an id with a slash may be escaped or not.
     Route("/v1/models/<path:model>", ("GET",), show_model),
     Route("/v1/chat/completions", ("POST",), chat_completions),
-    Route("/debug/state", ("GET",), debug_state),
+)
+
+OPERATORS = (
+    Route("/debug/state", ("GET",), gated(debug_state)),
+    Route("/metrics", ("GET",), gated(metrics)),
 )
 
 _LATER: dict[str, tuple[str, ...]] = {
@@ -76,5 +79,5 @@ def _later(path: str) -> Handler:
 
 
 NOT_SERVED = tuple(Route(path, methods, _later(path)) for path, methods in _LATER.items())
-ROUTES = (*SERVED, *NOT_SERVED)
+ROUTES = (*SERVED, *OPERATORS, *NOT_SERVED)
 WITH_HEAD = frozenset(route.path for route in ROUTES if "HEAD" in route.methods)

@@ -15,6 +15,8 @@ from service.executor import Executor
 from service.front import Lease, StoredModel
 from service.incarnation import Surroundings
 from service.logs import make_log
+from service.metrics.counts import Counts
+from service.metrics.registry import Metrics
 from service.reactor import Reactor
 from service.runners import Runners
 from statemachines.events import AnyEvent, DeviceSample, DevicesSampled, LeaseEnded, RequestFinished, ServiceOpened
@@ -57,6 +59,7 @@ class Shell:
     """Everything between the handlers and the processes.
 
     Attributes:
+        counts: what has happened in it.
         finished: what FinishShutdown said, once it came.
     """
 
@@ -66,7 +69,8 @@ class Shell:
         self.clock = TrioClock()
         self.journal = ListJournal()
         self.core = Scheduler(config.limits, strict=True)
-        self.reactor = Reactor(self.core, clock=self.clock, journal=self.journal)
+        self.counts = Counts(Metrics(), models_max=10)
+        self.reactor = Reactor(self.core, clock=self.clock, journal=self.journal, witness=self.counts.see)
         self.processes = FakeProcesses()
         self.store = FakeStore(*(models or (stored("a"), stored("b"))))
         self.desk = Desk(
@@ -79,8 +83,17 @@ class Shell:
             snapshot=self.core.snapshot,
             is_key_alive=self.core.is_key_alive,
             log=self.log,
+            on_first_text=self.counts.answers.note_first_text,
         )
-        around = Surroundings(self.processes, self.reactor.post, self.reactor.post_next, self.clock, config, self.log)
+        around = Surroundings(
+            self.processes,
+            self.reactor.post,
+            self.reactor.post_next,
+            self.clock,
+            config,
+            self.log,
+            on_answer=self.counts.answers.note_end,
+        )
         self.finished: tuple[RunnerId, ...] | None = None
         self.samples_wanted = 0
         self.runners = Runners(nursery, around, find_model=self.desk.find_model)

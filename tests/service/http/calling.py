@@ -6,7 +6,9 @@ from typing import Any
 import msgspec
 
 from service.http.app import create_app
+from service.http.doors import Door
 from tests.fakes.front import WALL_AT_ZERO_NS, FakeFront
+from tests.fakes.lookout import lookout_of
 
 NOW = "2023-11-14T22:13:20Z"
 """`WALL_AT_ZERO_NS` as the API writes it; the app's wall clock stands still in these tests."""
@@ -41,10 +43,11 @@ class Reply:
 class Caller:
     """Calls an app over ``front``. Each reading of the monotonic clock is a millisecond later than the one before."""
 
-    def __init__(self, front: FakeFront, **making: Any) -> None:
+    def __init__(self, front: FakeFront, *, door: Door = Door.BOTH, **making: Any) -> None:
         self.front = front
+        self.lookout = lookout_of(front)
         self._ticks = 0
-        self.app = create_app(front, now_ns=self._tick, wall_ns=lambda: WALL_AT_ZERO_NS, **making)
+        self.app = create_app(front, self.lookout, door, now_ns=self._tick, wall_ns=lambda: WALL_AT_ZERO_NS, **making)
 
     async def __call__(
         self, method: str, path: str, body: Any = None, *, peer: str = "127.0.0.1", **head: str

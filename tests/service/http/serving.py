@@ -11,6 +11,7 @@ from service.http.app import create_app
 from service.listener import bind
 from service.logs import make_log
 from tests.fakes.front import FakeFront
+from tests.fakes.lookout import lookout_of
 
 HANG_S = 20
 """Ends a test that hangs; nothing is timed with it."""
@@ -26,7 +27,7 @@ async def served(front: FakeFront) -> AsyncIterator[str]:
     stop = trio.Event()
     with trio.fail_after(HANG_S):
         async with trio.open_nursery() as nursery:
-            await nursery.start(carrier.run, create_app(front), listener.detach(), port, stop)
+            await nursery.start(carrier.run, create_app(front, lookout_of(front)), listener.detach(), port, stop)
             try:
                 yield f"127.0.0.1:{port}"
             finally:

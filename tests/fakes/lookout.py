@@ -1,0 +1,23 @@
+"""A real `Lookout` over a scripted front."""
+
+from service.journal import RingJournal
+from service.metrics.counts import Counts
+from service.metrics.registry import Metrics
+from service.operators.lookout import Lookout
+from statemachines.limits import Limits
+from tests.fakes.clock import HandClock
+from tests.fakes.front import FakeFront
+
+
+def lookout_of(front: FakeFront) -> Lookout:
+    """What operators would see of it."""
+    clock, limits = HandClock(), Limits()
+    return Lookout(
+        counts=Counts(Metrics(), models_max=2),
+        snapshot=front.snapshot,
+        inbox_len=lambda: 0,
+        journal=RingJournal(version="0", limits=limits, clock=clock, folder=lambda: None),
+        clock=clock,
+        limits=limits,
+        engine=front.engine,
+    )
