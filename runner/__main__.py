@@ -1,6 +1,7 @@
-"""A runner process: ``python -P -m runner TASK --fd N [--memory-bytes N]``; started by the service only.
+"""A runner process: ``python -P -m runner TASK --fd N --owner WHOSE [--memory-bytes N]``; started by the service.
 
 ``--fd`` is our end of a connected socket (`docs/reference/wire.md`); ``--memory-bytes`` limits the address space.
+``--owner`` is for others to read: it says whose runner this is, also when that server is gone.
 """
 
 import os
@@ -40,6 +41,7 @@ def read_arguments(words: Sequence[str]) -> Arguments:
     task, *rest = words
     options = dict(zip(rest[::2], rest[1::2], strict=True))
     memory_bytes = options.pop("--memory-bytes", None)
+    options.pop("--owner", None)
     arguments = Arguments(Task(task), int(options.pop("--fd", "")), None if memory_bytes is None else int(memory_bytes))
     if options:
         raise ValueError(f"unknown: {' '.join(options)}")

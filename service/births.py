@@ -1,12 +1,46 @@
 """Which process a number means. The system gives numbers again; a number and a birth are one process until a reboot."""
 
+import os
+import re
 import sys
 from pathlib import Path
 
+import msgspec
 import psutil
 
 _ENDED = ("Z", "X")
 """How Linux marks processes that have ended and are still listed: not reaped yet, or just gone."""
+
+
+class ProcessIdentity(msgspec.Struct, frozen=True):
+    """One process, whoever may get its number later.
+
+    Attributes:
+        birth: see `birth_of`; 0 when the system did not tell.
+    """
+
+    pid: int
+    birth: int
+
+    def __str__(self) -> str:
+        """As `parse_identity` reads it."""
+        return f"{self.pid}:{self.birth}"
+
+    @property
+    def is_alive(self) -> bool:
+        return birth_of(self.pid) == self.birth
+
+
+def own_identity() -> ProcessIdentity:
+    """This process."""
+    pid = os.getpid()
+    return ProcessIdentity(pid, birth_of(pid) or 0)
+
+
+def parse_identity(text: str) -> ProcessIdentity | None:
+    """What ``text`` spells; None when it is not known which process that is."""
+    match = re.fullmatch(r"([1-9]\d{0,9}):([1-9]\d{0,18})", text, re.ASCII)
+    return ProcessIdentity(int(match[1]), int(match[2])) if match else None
 
 
 def birth_of(pid: int) -> int | None:

@@ -13,6 +13,7 @@ import msgspec
 import trio
 from structlog.typing import FilteringBoundLogger
 
+from service.aftermath import clear_up
 from service.carrier import HTTP_CLOSE_S, Carrier
 from service.clock import SystemClock
 from service.config import Settings
@@ -34,7 +35,7 @@ from service.processes import RunnerProcesses
 from service.reactor import Reactor
 from service.runners import Runners
 from service.state.folder import StateFolder
-from service.state.owner import this_process
+from service.state.owner import Owner, this_process
 from service.store.facts_reader import FactsReader
 from service.store.models import ModelStore
 from service.version import engine_version, own_version
@@ -110,7 +111,7 @@ class Service:
         self._core = Scheduler(settings.limits, strict=settings.strict)
         counts = Counts(Metrics(), models_max=settings.metrics_models_max)
         self.reactor = Reactor(self._core, clock=clock, journal=self.journal, witness=counts.see)
-        self._ports = ports or Ports(RunnerProcesses())
+        self._ports = ports or Ports(RunnerProcesses(state=settings.state))
         self._store = self._make_store()
         self.desk = Desk(
             settings=settings,
@@ -175,10 +176,11 @@ class Service:
         with ExitStack() as held:
             listener = held.enter_context(bind(self._settings))
             host, port = listener.getsockname()[:2]
-            self._take_over(address_of(host, port))
+            before = self._state.open(this_process(address_of(host, port), self._clock.wall_ns()))
             held.callback(self._state.close)
+            self._store.open()
             async with trio.open_nursery() as nursery:
-                await self._start(nursery, stop, takes_signals=takes_signals)
+                await self._start(nursery, stop, before, takes_signals=takes_signals)
                 app = create_app(self.desk, lookout=self.lookout, log=self._log)
                 await nursery.start(self._http.run, app, listener.detach(), port, self._draining)
                 self.reactor.post(ServiceOpened())
@@ -192,19 +194,17 @@ class Service:
 
     # The start
 
-    def _take_over(self, address: str) -> None:
-        """Open the state folder, and say so if the server that had it before did not end in order."""
-        before = self._state.open(this_process(address, self._clock.wall_ns()))
-        if before is not None:
-            self._log.warning("the server before this one ended without stopping", **before.words())
-        self._store.open()
-
-    async def _start(self, nursery: trio.Nursery, stop: trio.Event | None, *, takes_signals: bool) -> None:
+    async def _start(
+        self, nursery: trio.Nursery, stop: trio.Event | None, before: Owner | None, *, takes_signals: bool
+    ) -> None:
         """Everything but HTTP; returns when the core has its first figures of memory."""
         if takes_signals:
             await nursery.start(self._watch_signals)
         if stop is not None:
             nursery.start_soon(self._watch_stop, stop)
+        await clear_up(
+            before, self._settings.state, self._log
+        )  # Before memory is read: what orphans hold is about to be free.
         runners = self._runners(nursery)
         nursery.start_soon(self.reactor.run, self._executor(runners).perform)
         await nursery.start(self._sampler.run, runners.pids)

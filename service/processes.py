@@ -9,6 +9,7 @@ start it, and kill it when that thread goes. It ends itself when its link ends, 
 are killed.
 """
 
+import os
 import signal
 import socket
 import subprocess
@@ -16,9 +17,11 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from os import environ
+from pathlib import Path
 
 import trio
 
+from service.births import ProcessIdentity, own_identity
 from service.environment import runner_environment
 from service.oom import OomWitness
 from service.output import Lines
@@ -29,12 +32,20 @@ from statemachines.wire.exits import ExitStatus
 
 RUNNER = (sys.executable, "-P", "-m", "runner")
 """``-P``: a folder named ``runner`` in the current directory is not ours."""
+OWNER_FLAG = "--owner"
+"""Followed by the identity of the server and its state folder, so that a runner which outlives it is known as its own
+(`service.orphans`). On the command line, and so from the first instant on: a list of runners could be behind."""
 NEUTRAL_FOLDER = "/"
 """Always there, and keeps no disk busy."""
 REAP_S = 5
 """How long leaving waits for a process that was killed; one that hangs in the kernel is left behind."""
 OUTPUT_S = 1
 """How long the last output of a dead process is waited for; a child of its own may hold the pipe open."""
+
+
+def owner_words(server: ProcessIdentity, state: Path | None) -> str:
+    """To whom a runner belongs, as its command line says it."""
+    return f"{server}@{'' if state is None else os.path.realpath(state)}"
 
 
 class RunnerProcess:
@@ -118,12 +129,20 @@ class RunnerProcesses:
     Args:
         command: what is started, without task and options; tests put in programs of their own.
         environment: where the allowed variables are taken from.
+        state: the state folder of the server that runners are started for.
     """
 
-    def __init__(self, command: Sequence[str] = RUNNER, environment: Mapping[str, str] = environ) -> None:
+    def __init__(
+        self,
+        command: Sequence[str] = RUNNER,
+        environment: Mapping[str, str] = environ,
+        *,
+        state: Path | None = None,
+    ) -> None:
         self._command = tuple(command)
         self._environment = environment
         self._witness = OomWitness()
+        self._owner = owner_words(own_identity(), state)
 
     @asynccontextmanager
     async def spawn(
@@ -166,7 +185,7 @@ class RunnerProcesses:
     async def _open(self, task: str, fd: int, memory_bytes: int | None) -> trio.Process:
         limit = () if memory_bytes is None else ("--memory-bytes", str(memory_bytes))
         return await trio.lowlevel.open_process(
-            (*self._command, task, "--fd", str(fd), *limit),
+            (*self._command, task, "--fd", str(fd), OWNER_FLAG, self._owner, *limit),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -106,7 +106,7 @@ class StateFolder:
     def _stand_aside(self) -> None:
         self._standing = Standing.TAKEN
         holder = self._signature()
-        known = holder.words() if holder is not None and holder.is_alive else {"pid": "unknown"}
+        known = holder.words() if holder is not None and holder.process.is_alive else {"pid": "unknown"}
         self._log.warning(
             "another server has the state folder: this one reads it and writes nothing there",
             folder=str(self._folder),

@@ -4,12 +4,11 @@ The record is there while its server lives and is removed when it ends in order.
 the lock belongs to a server that was killed, crashed, or lost its power.
 """
 
-import os
 from datetime import UTC, datetime
 
 import msgspec
 
-from service.births import birth_of
+from service.births import ProcessIdentity, own_identity
 from service.version import own_version
 from statemachines.units import NS_PER_S
 
@@ -21,32 +20,25 @@ class Owner(msgspec.Struct, frozen=True):
     """One server.
 
     Attributes:
-        pid, birth: its process; see `service.births`.
         address: where it answers.
         version: of Roundhouse.
         since_ns: when it took the folder, wall time.
     """
 
-    pid: int
-    birth: int
+    process: ProcessIdentity
     address: str
     version: str
     since_ns: int
 
-    @property
-    def is_alive(self) -> bool:
-        return birth_of(self.pid) == self.birth
-
     def words(self) -> dict[str, object]:
         """Fields of a log line."""
         since = datetime.fromtimestamp(self.since_ns // NS_PER_S, UTC).isoformat()
-        return {"pid": self.pid, "started": since, "address": self.address, "version": self.version}
+        return {"pid": self.process.pid, "started": since, "address": self.address, "version": self.version}
 
 
 def this_process(address: str, since_ns: int) -> Owner:
     """A server in this process."""
-    pid = os.getpid()
-    return Owner(pid, birth_of(pid) or 0, address, own_version(), since_ns)
+    return Owner(own_identity(), address, own_version(), since_ns)
 
 
 def encode(owner: Owner) -> bytes:

@@ -66,6 +66,12 @@ def say_bytes(text: str) -> str:
     return ""
 
 
+def flood(_argument: str) -> str:
+    """Print without end, as native code does: nobody asks whether there is room."""
+    while True:
+        os.write(2, b"x" * 4096)
+
+
 def be_busy(_argument: str) -> str:
     """Native code that never comes back; says so when it begins."""
     print("busy", flush=True)
@@ -125,6 +131,7 @@ def _read(path: str) -> str:
 ORDERS: dict[str, Callable[[str], str]] = {
     "say": say,
     "say_bytes": say_bytes,
+    "flood": flood,
     "be_busy": be_busy,
     "fail": fail,
     "allocate": allocate,

@@ -12,7 +12,8 @@ from statemachines.wire.link import Task
 
 def test_the_command_line_of_the_service_is_understood() -> None:
     assert read_arguments(["serve", "--fd", "5"]) == Arguments(Task.SERVE, 5)
-    assert read_arguments(["facts", "--fd", "5", "--memory-bytes", "1024"]) == Arguments(Task.FACTS, 5, 1024)
+    line = ["facts", "--fd", "5", "--owner", "7:8", "--memory-bytes", "1024"]
+    assert read_arguments(line) == Arguments(Task.FACTS, 5, 1024)
 
 
 @pytest.mark.parametrize(

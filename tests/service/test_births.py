@@ -7,7 +7,7 @@ import sys
 import psutil
 import pytest
 
-from service.births import birth_of
+from service.births import ProcessIdentity, birth_of, own_identity, parse_identity
 
 IDLE = [sys.executable, "-c", "import sys; sys.stdin.read()"]
 ABSENT_PID = 2**30
@@ -54,3 +54,21 @@ def test_systems_without_proc_are_asked_through_psutil(monkeypatch: pytest.Monke
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         assert birth_of(child.pid) is None
     assert birth_of(ABSENT_PID) is None
+
+
+def test_an_identity_is_alive_while_its_very_process_is() -> None:
+    us = own_identity()
+    assert us.is_alive
+    assert not ProcessIdentity(us.pid, us.birth + 1).is_alive
+    assert not ProcessIdentity(ABSENT_PID, us.birth).is_alive
+
+
+def test_an_identity_is_read_back_from_its_words() -> None:
+    assert parse_identity(str(own_identity())) == own_identity()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "1:", ":1", "0:1", "1:0", "-1:1", "1:1 ", "1:1:1", "\u0661:1", "9" * 11 + ":1"]
+)
+def test_what_names_no_process_for_sure_is_no_identity(text: str) -> None:
+    assert parse_identity(text) is None

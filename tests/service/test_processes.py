@@ -1,11 +1,14 @@
 """Real runner processes, started by the one spawn path; the program they run is `tests.fakes.obedient`."""
 
+import fcntl
 import json
 import os
 import resource
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -146,25 +149,70 @@ async def busy_runner() -> AsyncIterator[Process]:
         yield process
 
 
-async def test_the_death_of_the_service_ends_its_runners() -> None:
-    """A process of its own plays the service and is killed; its runner must follow by itself."""
+@asynccontextmanager
+async def runner_of_another_service(*orders: str) -> AsyncIterator[tuple[trio.Process, psutil.Process]]:
+    """A process of its own plays a service that gives its runner these orders, and then hears nothing any more."""
     program = (
-        "import trio; from tests.fakes.runner_talk import *\n"
+        "import signal, sys, trio\n"
+        "from statemachines.wire.messages import ReadFacts\n"
+        "from tests.fakes.runner_talk import *\n"
         "async def main():\n"
         "    async with obedient_processes().spawn('facts') as process:\n"
-        "        await talk_to(process); print(process.pid, flush=True); await trio.sleep_forever()\n"
+        "        talk = await talk_to(process)\n"
+        "        for order in sys.argv[1:]: await talk.send(ReadFacts((order,)))\n"
+        "        print(process.pid, flush=True); signal.pause()\n"
         "trio.run(main)"
     )
-    service = await trio.lowlevel.open_process([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=CHECKOUT)
+    command = [sys.executable, "-c", program, *orders]
+    service = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE, cwd=CHECKOUT)
     try:
         assert service.stdout is not None
-        runner = psutil.Process(int(await service.stdout.receive_some()))
+        yield service, psutil.Process(int(await service.stdout.receive_some()))
     finally:
         service.kill()
         await service.wait()
         await service.stdout.aclose()
+
+
+async def ended(runner: psutil.Process) -> bool:
     await trio.to_thread.run_sync(psutil.wait_procs, [runner], 20)
-    assert not runner.is_running() or runner.status() == psutil.STATUS_ZOMBIE
+    return not runner.is_running() or runner.status() == psutil.STATUS_ZOMBIE
+
+
+async def test_the_death_of_the_service_ends_its_runners() -> None:
+    async with runner_of_another_service() as (service, runner):
+        service.kill()
+        assert await ended(runner)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody else can see what a pipe holds")
+async def test_the_death_of_the_service_ends_a_runner_in_native_code() -> None:
+    async with runner_of_another_service("be_busy") as (service, runner):
+        await until_said(runner, len("busy\n"))
+        service.kill()
+        assert await ended(runner)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody else can see what a pipe holds")
+async def test_the_death_of_the_service_ends_a_runner_that_waits_for_room_in_its_log() -> None:
+    async with runner_of_another_service("flood") as (service, runner):
+        await until_said(runner, None)
+        service.kill()
+        assert await ended(runner)
+
+
+async def until_said(runner: psutil.Process, size_bytes: int | None) -> None:
+    """Wait until the pipe for its output holds so much that nobody has read; None is all that it can."""
+    pipe = os.open(f"/proc/{runner.pid}/fd/2", os.O_RDONLY)
+    size_bytes = size_bytes or fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
+    while unread_bytes(pipe) < size_bytes:
+        await trio.lowlevel.checkpoint()
+    os.close(pipe)
+
+
+def unread_bytes(pipe: int) -> int:
+    (count,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4))
+    return int(count)
 
 
 async def test_a_runner_of_another_protocol_says_so_and_leaves() -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from service.births import ProcessIdentity
 from service.state import folder as folder_module
 from service.state import formats
 from service.state.formats import FORMAT
-from service.state.owner import Owner, decode
+from service.state.owner import decode
 from statemachines.errors import ConfigError
 from tests.service.state.places import US, Place, held_elsewhere, opened
 
@@ -69,7 +70,7 @@ async def test_a_second_server_reads_writes_nothing_and_names_the_holder(tmp_pat
 
 def test_a_holder_that_has_not_signed_is_unknown_and_so_is_one_whose_signature_is_old(tmp_path: Path) -> None:
     with opened(tmp_path) as first:
-        for signature in (b"", b"{", msgspec.json.encode(msgspec.structs.replace(US, birth=1))):
+        for signature in (b"", b"{", msgspec.json.encode(msgspec.structs.replace(US, process=ProcessIdentity(1, 1)))):
             (tmp_path / "owner.json").write_bytes(signature)
             with opened(tmp_path) as second:
                 pass
@@ -121,8 +122,7 @@ def test_the_system_lets_go_of_a_killed_server_s_lock_and_the_next_one_knows_of_
         holder.wait()
         with opened(tmp_path) as place:
             assert place.before is not None
-            assert (place.before.pid, place.before.address) == (holder.pid, "http://127.0.0.1:2")
-            assert not place.before.is_alive
+            assert (place.before.process.pid, place.before.address) == (holder.pid, "http://127.0.0.1:2")
             assert place.warnings() == []
 
 
@@ -132,14 +132,9 @@ def test_what_the_record_of_a_dead_server_says_does_not_matter(tmp_path: Path) -
         assert (place.before, place.warnings()) == (None, [])
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b'{"pid": "1"}', b"\xff"])
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"process": 1}', b"\xff"])
 def test_a_record_that_is_none_is_nobody(data: bytes) -> None:
     assert decode(data) is None
-
-
-def test_a_process_of_another_birth_is_not_the_owner() -> None:
-    assert US.is_alive
-    assert not Owner(US.pid, US.birth + 1, "", "", 0).is_alive
 
 
 # Formats
