@@ -29,7 +29,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         facts_limit_ns: deadline of reading one model file's header.
         facts_memory_bytes: memory limit of that task.
         link_exit_ns: from the end of a runner's link to its exit, before the link counts as lost.
+        connections_max: clients that may be connected at once; None for all that the descriptors allow.
+        head_ns: how long a client may take to send the head of a request.
+        head_bytes_max, head_fields_max: how large that may be, and how many header fields it may have.
+        body_ns: how long a client may take to send the body.
         body_bytes_max: the largest request body.
+        idle_connection_ns: how long a connection may stay without a request.
         client_stall_ns: a client that reads nothing for this long loses its lease.
         metrics_models_max: models that have a label of their own in metrics [count].
         strict: an illegal event ends the service (tests).
@@ -51,7 +56,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     facts_limit_ns: int = 10 * NS_PER_S
     facts_memory_bytes: int = 1 << 30
     link_exit_ns: int = 1 * NS_PER_S
+    connections_max: int | None = None
+    head_ns: int = 10 * NS_PER_S
+    head_bytes_max: int = 16 << 10
+    head_fields_max: int = 100
+    body_ns: int = 60 * NS_PER_S
     body_bytes_max: int = 64 << 20
+    idle_connection_ns: int = 75 * NS_PER_S
     client_stall_ns: int = 60 * NS_PER_S
     metrics_models_max: int = 50
     strict: bool = False

@@ -17,6 +17,7 @@ from service.aftermath import clear_up
 from service.carrier import HTTP_CLOSE_S, Carrier
 from service.clock import SystemClock
 from service.config import Settings
+from service.connections import connections_max
 from service.descriptor_limit import raise_descriptor_limit
 from service.desk import Desk
 from service.devices.host import HostMemory
@@ -141,7 +142,6 @@ class Service:
         self._orders = 0
         self._draining = trio.Event()
         self._finished = trio.Event()
-        self._http = Carrier(settings, log, new_label=self._new_label)
 
     def _make_store(self) -> ModelStore:
         settings, post = self._settings, self.reactor.post
@@ -172,7 +172,7 @@ class Service:
         task_status: trio.TaskStatus[Ready] = trio.TASK_STATUS_IGNORED,
     ) -> int:
         """From the first bound socket to the last line; see `serve`."""
-        raise_descriptor_limit()
+        http = self._carrier(raise_descriptor_limit())
         with ExitStack() as held:
             listener = held.enter_context(bind(self._settings))
             host, port = listener.getsockname()[:2]
@@ -182,15 +182,19 @@ class Service:
             async with trio.open_nursery() as nursery:
                 await self._start(nursery, stop, before, takes_signals=takes_signals)
                 app = create_app(self.desk, lookout=self.lookout, log=self._log)
-                await nursery.start(self._http.run, app, listener.detach(), port, self._draining)
+                await nursery.start(http.run, app, listener, self._draining)
                 self.reactor.post(ServiceOpened())
                 ready = Ready(host, port, len(self._store.models()), self.desk.engine, self._threads)
                 self._announce(ready, on_ready, task_status)
                 await self._finished.wait()
                 with trio.move_on_after(HTTP_CLOSE_S):
-                    await self._http.closed.wait()
+                    await http.closed.wait()
                 nursery.cancel_scope.cancel()
         return self._exit_code
+
+    def _carrier(self, descriptors: int) -> Carrier:
+        most = connections_max(descriptors, self._settings.connections_max)
+        return Carrier(self._settings, self._log, connections_max=most, new_label=self._new_label)
 
     # The start
 

@@ -1,23 +1,20 @@
 """The listening socket, bound before anything else starts, so that a taken port is known at once.
 
-The HTTP server takes it over by descriptor. `TCP_USER_TIMEOUT` is inherited by every accepted connection: a client
-that stays connected and never reads again would otherwise hold the server's shutdown for ever, because its send is
-shielded from being cancelled.
+Its options are inherited by every accepted connection. `TCP_USER_TIMEOUT` finds a client whose machine or network is
+gone although all that we sent fitted into the system's buffers.
 """
 
 import errno
 import ipaddress
-import os
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
 
 from service.config import Settings
 from statemachines.errors import ConfigError
 from statemachines.units import NS_PER_MS
 
-BACKLOG = 128
+BACKLOG = 1024
+"""A crowd that comes at once is let in, or turned away in words, and not left to try again."""
 
 
 class AddressTaken(ConfigError):
@@ -79,37 +76,3 @@ def _named(error: OSError, settings: Settings) -> ConfigError:
     if error.errno == errno.EACCES:
         return ConfigError(f"port: {settings.port} may be used by the administrator only; choose one above 1023")
     return ConfigError(f"host: {settings.host} is no address of this machine")
-
-
-def cut_connections(port: int) -> None:
-    """End every connection that was accepted on our port, whoever holds it.
-
-    The HTTP server gives no handle on its connections, and one whose client does not read cannot be cancelled. So the
-    process looks through its own descriptors; shutting a duplicate down ends the connection itself.
-    """
-    for sock in _own_sockets():
-        with sock, suppress(OSError):
-            if sock.getsockname()[1] == port and sock.getpeername():
-                sock.shutdown(socket.SHUT_RDWR)
-
-
-def _own_sockets() -> Iterator[socket.socket]:
-    """A duplicate of each TCP socket that this process holds."""
-    for name in os.listdir("/dev/fd"):
-        try:
-            duplicate = os.dup(int(name))
-        except OSError:
-            continue
-        yield from _as_tcp_socket(duplicate)
-
-
-def _as_tcp_socket(fd: int) -> Iterator[socket.socket]:
-    try:
-        sock = socket.socket(fileno=fd)
-    except OSError:
-        os.close(fd)
-        return
-    if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM:
-        yield sock
-    else:
-        sock.close()

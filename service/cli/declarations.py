@@ -36,12 +36,34 @@ _LISTENING = Section(
             "Further web origins that browsers may call from.",
             fallback=Fallback("OLLAMA_ORIGINS", ollama.words),
         ),
-        Setting("body_max", "body_bytes_max", values.size(), "The largest request body."),
         Setting(
             "compatible_version",
             "compatible_version",
             values.version(),
             "The version of Ollama's API that /api/version reports.",
+        ),
+    ),
+)
+
+_CONNECTIONS = Section(
+    "Connections",
+    (
+        Setting(
+            "connections_max",
+            "connections_max",
+            values.optional(values.count(), "auto"),
+            "Clients that may be connected at once; auto, and at most: the descriptors of the process less 256.",
+        ),
+        Setting("head_s", "head_ns", values.seconds(), "How long a client may take to send the head of a request."),
+        Setting("head_max", "head_bytes_max", values.size(), "The largest head of a request."),
+        Setting("head_fields_max", "head_fields_max", values.count(), "Header fields that a request may have."),
+        Setting("body_s", "body_ns", values.seconds(), "How long a client may take to send the body of a request."),
+        Setting("body_max", "body_bytes_max", values.size(), "The largest request body."),
+        Setting(
+            "idle_connection_s",
+            "idle_connection_ns",
+            values.seconds(),
+            "How long a connection may stay open without a request.",
         ),
     ),
 )
@@ -244,5 +266,5 @@ _LOGS = Section(
     ),
 )
 
-SECTIONS = (_LISTENING, _MODELS, _MACHINE, _QUEUE, _ENDINGS, _READING, _LOGS)
+SECTIONS = (_LISTENING, _CONNECTIONS, _MODELS, _MACHINE, _QUEUE, _ENDINGS, _READING, _LOGS)
 SETTINGS = tuple(setting for section in SECTIONS for setting in section.settings)

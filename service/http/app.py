@@ -25,12 +25,10 @@ from service.http.replies import BARE_TEXT, reply
 from service.http.routes import OPERATORS, ROUTES, WITH_HEAD
 from service.operators.lookout import Lookout
 from service.version import own_version
+from statemachines.units import NS_PER_S
 
 SERVER = f"roundhouse/{own_version()}"
 """What the ``Server`` header says; the CLI knows us by it."""
-
-BODY_S = 60
-"""How long a client may take to send its request body [s]; then 408."""
 
 
 class ServerConfig(Config):
@@ -53,13 +51,13 @@ class ServerConfig(Config):
 
 
 def hypercorn_config(settings: Settings, new_label: Callable[[], str]) -> Config:
-    """How hypercorn should carry the app; the caller binds it."""
+    """How hypercorn's protocol should carry the app."""
     config = ServerConfig(new_label)
     config.include_server_header = False  # its own
     config.accesslog = None
     config.errorlog = None
     config.server_names = []  # the Host guard is ours
-    config.bind = [f"{settings.host}:{settings.port}"]
+    config.h11_max_incomplete_size = settings.head_bytes_max
     return config
 
 
@@ -78,7 +76,7 @@ def create_app(
     """
     app = App("service.http", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = front.settings.body_bytes_max
-    app.config["BODY_TIMEOUT"] = BODY_S
+    app.config["BODY_TIMEOUT"] = front.settings.body_ns / NS_PER_S
     app.config["RESPONSE_TIMEOUT"] = None  # it would cut streams, and open a cancel scope across a lease's
     app.url_map.merge_slashes = False
     for route in OPERATORS if door is Door.OPERATORS else ROUTES:
@@ -139,9 +137,7 @@ def _install(app: App, making: _Making) -> None:
 
     async def failed(error: Exception) -> Response:
         target = _slash_redirect(app) if isinstance(error, NotFound) else None
-        return target or answer_to(
-            error, label=g.exchange.label, body_bytes_max=settings.body_bytes_max, log=making.log
-        )
+        return target or answer_to(error, label=g.exchange.label, settings=settings, log=making.log)
 
     app.before_request(before)
     app.after_request(after)

@@ -3,15 +3,16 @@
 from quart import Response
 from quart import request as current_request
 from structlog.typing import FilteringBoundLogger
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge, RequestTimeout
 
+from service.config import Settings
 from service.http.errors import ApiError, envelope, from_refusal, internal_error
 from service.http.replies import BARE_JSON, BARE_TEXT, JSON, json_reply, reply
 from statemachines.errors import RoundhouseError
-from statemachines.units import format_bytes
+from statemachines.units import format_bytes, format_duration
 
 
-def answer_to(error: Exception, *, label: str, body_bytes_max: int, log: FilteringBoundLogger) -> Response:
+def answer_to(error: Exception, *, label: str, settings: Settings, log: FilteringBoundLogger) -> Response:
     """The answer instead of a result.
 
     (1) What the router says is plain text. (2) What the framework says gets a sentence of ours. (3) Refusals say
@@ -20,7 +21,11 @@ def answer_to(error: Exception, *, label: str, body_bytes_max: int, log: Filteri
     if isinstance(error, NotFound | MethodNotAllowed):  # (1)
         return _router_text(error)
     if isinstance(error, RequestEntityTooLarge):  # (2)
-        return _told(ApiError(413, f"the request body is larger than {format_bytes(body_bytes_max)}"))
+        return _told(ApiError(413, f"the request body is larger than {format_bytes(settings.body_bytes_max)}"))
+    if isinstance(error, RequestTimeout):
+        return _told(
+            ApiError(408, f"the request body took longer than {format_duration(settings.body_ns)}; send it again")
+        )
     if isinstance(error, HTTPException):
         return _told(ApiError(error.code or 500, (error.name or "error").lower()))
     if isinstance(error, RoundhouseError):  # (3)

@@ -1,11 +1,11 @@
-"""The listening socket: bound early, honest about a taken port, closed to others, and its connections can be cut."""
+"""The listening socket: bound early, honest about a taken port, closed to others."""
 
 import socket
 import sys
 
 import pytest
 
-from service.listener import AddressTaken, bind, cut_connections
+from service.listener import AddressTaken, bind
 from statemachines.errors import ConfigError
 from statemachines.units import NS_PER_S
 from tests.service.shell import settings
@@ -58,23 +58,3 @@ def test_accepted_connections_inherit_the_limit_for_clients_that_do_not_read() -
         listener.accept()[0] as accepted,
     ):
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
-
-
-def test_cutting_ends_every_accepted_connection_and_nothing_else() -> None:
-    with (
-        bind(settings(port=0)) as listener,
-        bind(settings(port=0)) as other,
-        socket.create_connection(listener.getsockname()) as client,
-        listener.accept()[0] as accepted,
-        socket.create_connection(other.getsockname()) as bystander,
-        other.accept()[0] as untouched,
-    ):
-        cut_connections(listener.getsockname()[1])
-
-        assert client.recv(1) == b""
-        with pytest.raises(OSError, match="pipe"):
-            accepted.send(b"x")
-        untouched.send(b"still here")
-        assert bystander.recv(10) == b"still here"
-        with socket.create_connection(listener.getsockname()), listener.accept()[0]:
-            pass

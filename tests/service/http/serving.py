@@ -18,18 +18,21 @@ HANG_S = 20
 
 
 @asynccontextmanager
-async def served(front: FakeFront) -> AsyncIterator[str]:
+async def served(front: FakeFront, *, connections_max: int = 100) -> AsyncIterator[str]:
     """Serve ``front`` on a free port of 127.0.0.1; the address as ``127.0.0.1:<port>``."""
-    log = make_log(log_format="json", level="error")
-    carrier = Carrier(front.settings, log, new_label=lambda: front.request_label(front.next_request()))
-    listener = bind(msgspec.structs.replace(front.settings, port=0))
-    port = listener.getsockname()[1]
+    log = make_log(log_format="json", level="warning")
+    carrier = Carrier(
+        front.settings,
+        log,
+        connections_max=connections_max,
+        new_label=lambda: front.request_label(front.next_request()),
+    )
     stop = trio.Event()
-    with trio.fail_after(HANG_S):
+    with trio.fail_after(HANG_S), bind(msgspec.structs.replace(front.settings, port=0)) as listener:
         async with trio.open_nursery() as nursery:
-            await nursery.start(carrier.run, create_app(front, lookout_of(front)), listener.detach(), port, stop)
+            await nursery.start(carrier.run, create_app(front, lookout_of(front)), listener, stop)
             try:
-                yield f"127.0.0.1:{port}"
+                yield f"127.0.0.1:{listener.getsockname()[1]}"
             finally:
                 stop.set()
 

@@ -150,10 +150,10 @@ async def test_a_fault_is_logged_under_the_id_that_the_client_is_told() -> None:
     assert isinstance(fault["exc_info"], ZeroDivisionError)
 
 
-async def test_what_the_framework_says_is_put_into_the_envelope() -> None:
+async def test_what_the_framework_says_has_a_sentence_of_ours_in_the_envelope() -> None:
     call = Caller(FakeFront(store=FakeStore({model(): RequestTimeout()})))
     reply = await call.post("/api/show", {"model": "demo"})
-    assert (reply.status, reply.json) == (408, {"error": "request timeout"})
+    assert (reply.status, reply.json) == (408, {"error": "the request body took longer than 60 s; send it again"})
 
 
 async def test_a_reference_that_contradicts_itself_keeps_its_words(

@@ -1,0 +1,200 @@
+"""One client's connection: hypercorn's HTTP/1.1, with a limit of ours on everything that a client may leave undone.
+
+Theory of operation. One task reads and hands what comes to the protocol; each request is a task of the framework
+beside it. What a client may take its time for is the deadline of the reading, and depends on the stage:
+
+- HEAD: `head_ns`, from the accept for the first request, from its first byte for a later one. Half a head is answered
+  with 408, silence with silence.
+- BETWEEN two requests: `idle_connection_ns`; then the connection is closed.
+- REQUEST: none here. Its body has a limit where it is read (408), its answer where it is sent: a client that takes
+  nothing for `client_stall_ns` loses its connection, and with it its request, and nothing else.
+
+After our last word what still comes is thrown away for `LINGER_S`: closing at once would make the client's system drop
+an answer that it has not read yet.
+"""
+
+import math
+from contextlib import suppress
+from enum import Enum
+from typing import Any
+
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import parse_socket_addr
+from quart import Quart
+from structlog.typing import FilteringBoundLogger
+
+from service.client_stream import ClientStream
+from service.config import Settings
+from statemachines.units import KIB, NS_PER_S
+
+LINGER_S = 1
+"""How long a client may go on sending after our last word."""
+READ_BYTES = 64 * KIB
+
+
+class Stage(Enum):
+    """What a connection waits for."""
+
+    HEAD = "head"
+    BETWEEN = "between"
+    REQUEST = "request"
+    OVER = "over"
+
+
+class HeadRefused(Exception):
+    """The head of a request is not served here."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Http1(H11Protocol):
+    """Hypercorn's HTTP/1.1 and nothing else.
+
+    HTTP/2 has a flow control of its own: a client could hold an answer that it never takes on a connection that looks
+    alive, and a hundred requests on one connection. Without TLS no client of these APIs speaks it.
+    """
+
+    fields_max = 0
+
+    async def handle(self, event: Event) -> None:
+        try:
+            await super().handle(event)
+        except HeadRefused as refused:
+            await self.refuse(refused.status)
+
+    async def _check_protocol(self, event: Any) -> None:
+        """Hypercorn's place for a change of protocol: the head is there, and its request has not begun."""
+        if event.http_version > b"1.1":
+            raise HeadRefused(505)
+        if len(event.headers) > self.fields_max:
+            raise HeadRefused(431)
+
+    @property
+    def early_bytes(self) -> int:
+        """What the client has said already of its next request [bytes]."""
+        return len(self.connection.trailing_data[0])
+
+    async def refuse(self, status: int) -> None:
+        """Answer in the place of a request, and be done with the client."""
+        await self._send_error_response(status)
+        await self.send(Closed())
+
+
+class Connection(TCPServer):
+    """One accepted connection, from its first byte to its last."""
+
+    def __init__(
+        self,
+        stream: trio.SocketStream,
+        *,
+        app: Quart,
+        config: Config,
+        context: WorkerContext,
+        settings: Settings,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._client = ClientStream(stream, settings.client_stall_ns / NS_PER_S)
+        super().__init__(ASGIWrapper(app), config, context, {}, self._client)  # type: ignore[arg-type]  # no TLS stream
+        self._settings = settings
+        self._log = log
+        self._reading = trio.CancelScope()
+        self._stage = Stage.HEAD
+        self._has_spoken = False
+        self._head_bytes = 0
+
+    def cut(self) -> None:
+        """End it at once, whatever it is doing."""
+        self._client.cut()
+
+    def hurry(self) -> None:
+        """End it, unless a request is under way; then it ends behind that."""
+        if self._stage is not Stage.REQUEST:
+            self._reading.cancel()
+
+    async def run(self) -> None:
+        """Live until either side ends it. What goes wrong on one connection stays there."""
+        try:
+            await self._live()
+        except Exception as error:
+            self._log.error("a connection failed", exc_info=error)
+        finally:
+            await self._close()
+        if self._client.has_stalled:
+            self._log.info("a client reads nothing, its connection is closed")
+
+    async def _live(self) -> None:
+        ours = self._client.socket
+        try:
+            peer = parse_socket_addr(ours.family, ours.getpeername())
+        except OSError:
+            return  # It has left already.
+        async with TaskGroup() as tasks:
+            own, state = parse_socket_addr(ours.family, ours.getsockname()), ConnectionState({})
+            http = Http1(self.app, self.config, self.context, tasks, state, False, peer, own, self.protocol_send)
+            http.fields_max = self._settings.head_fields_max
+            self.protocol = self._http = http  # type: ignore[assignment]  # hypercorn's own would choose among protocols
+            await self._converse()
+
+    async def _converse(self) -> None:
+        self._enter(Stage.HEAD)
+        with self._reading:
+            await self._read()
+        if self._reading.cancelled_caught and self._stage is Stage.HEAD and self._has_spoken:
+            await self._http.refuse(408)
+        await self._http.handle(Closed())
+        await self._linger()
+
+    async def _read(self) -> None:
+        """Hand over what comes, to its end."""
+        while data := await self._client.receive_some(self._room_bytes):
+            self._has_spoken = True
+            if self._stage is Stage.BETWEEN:
+                self._enter(Stage.HEAD)
+            self._head_bytes += len(data)
+            await self._http.handle(RawData(data))
+
+    @property
+    def _room_bytes(self) -> int:
+        """A head is judged before more of it is read than there may be."""
+        if self._stage is Stage.REQUEST:
+            return READ_BYTES
+        return max(1, self._settings.head_bytes_max + 1 - self._head_bytes)
+
+    async def protocol_send(self, event: Event) -> None:
+        """What the protocol has to say: bytes for the client, or that it is done with a request or with the client."""
+        if isinstance(event, Updated) and event.idle:
+            early_bytes = self._http.early_bytes
+            self._enter(Stage.HEAD if early_bytes else Stage.BETWEEN, head_bytes=early_bytes)
+        elif isinstance(event, Updated):
+            self._enter(Stage.REQUEST)
+        elif isinstance(event, Closed):
+            self._stage = Stage.OVER
+            self._reading.cancel()
+        else:
+            await super().protocol_send(event)
+
+    def _enter(self, stage: Stage, *, head_bytes: int = 0) -> None:
+        self._stage = stage
+        self._head_bytes = head_bytes
+        limits_ns = {Stage.HEAD: self._settings.head_ns, Stage.BETWEEN: self._settings.idle_connection_ns}
+        self._reading.deadline = trio.current_time() + limits_ns.get(stage, math.inf) / NS_PER_S
+
+    async def _linger(self) -> None:
+        """Say that nothing more will come, and let the client read our last word."""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+            await self._client.send_eof()
+        if self.context.terminated.is_set():
+            return
+        with trio.move_on_after(LINGER_S):
+            while await self._client.receive_some(READ_BYTES):
+                pass
