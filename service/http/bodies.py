@@ -89,4 +89,4 @@ def _reason(error: Exception) -> str:
         return "it is nested too deeply"
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8"
-    return str(error)
+    return str(error).removeprefix("JSON is malformed: ")

@@ -8,6 +8,7 @@ import msgspec
 from service.http.bodies import folded, typed
 from service.http.errors import ApiError, not_served
 from service.http.ollama.asking import check_top_logprobs
+from service.http.openai.content import OpenAITurn
 from service.http.options import INTEGER_RANGES, check_range
 from service.http.thinking import Think, read_effort, read_think
 
@@ -28,7 +29,7 @@ class ChatCompletionsBody(msgspec.Struct, kw_only=True):
     """The request body; ``null`` has been left out before. What is not here changes no answer and is ignored."""
 
     model: str = ""
-    messages: list[Any] = []
+    messages: list[OpenAITurn] = []
     stream: bool = False
     stream_options: StreamOptions = msgspec.field(default_factory=StreamOptions)
     max_tokens: int | None = None

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from service.http.bodies import check_turns, folded, typed
+from service.http.bodies import check_turns, folded
 from service.http.errors import ApiError, not_served
 from statemachines.wire.messages import ChatMessage
 
@@ -24,15 +24,14 @@ class OpenAITurn(msgspec.Struct, kw_only=True):
     audio: Any = None
 
 
-def read_turns(raw: list[Any]) -> list[ChatMessage]:
+def read_turns(turns: list[OpenAITurn]) -> list[ChatMessage]:
     """The conversation, each text part a message of its own.
 
     Raises:
         ApiError: 400 or 501.
     """
-    if not raw:
+    if not turns:
         raise ApiError(400, "[] is too short - 'messages'")
-    turns = [typed(turn, OpenAITurn) for turn in raw]
     check_turns(sum(len(turn.content) if isinstance(turn.content, list) else 1 for turn in turns))
     return [message for turn in turns for message in _messages(turn)]
 

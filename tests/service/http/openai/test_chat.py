@@ -217,6 +217,18 @@ async def test_values_that_ask_for_nothing_are_accepted(call: Caller) -> None:
     assert (await call.post(PATH, {**ASK, **nothing})).status == 200
 
 
+async def test_fields_of_known_objects_fold_like_those_of_the_body(call: Caller) -> None:
+    parts = [{"TYPE": "text", "Text": "hi"}]
+    nulls = {
+        "reasoning": {"effort": None},
+        "response_format": {"type": None},
+        "STREAM_OPTIONS": {"Include_Usage": None},
+    }
+    body = {**ASK, **nulls, "messages": [{"role": "user", "content": parts}]}
+    assert (await call.post(PATH, body)).status == 200
+    assert call.front.generated[0].prompt.messages == (ChatMessage("user", "hi"),)
+
+
 @pytest.mark.parametrize("count", [-1, 21])
 async def test_top_logprobs_have_a_range(call: Caller, count: int) -> None:
     reply = await call.post(PATH, {**ASK, "top_logprobs": count})
