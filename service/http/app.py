@@ -24,6 +24,7 @@ from service.http.failures import answer_to
 from service.http.replies import BARE_TEXT, reply
 from service.http.routes import OPERATORS, ROUTES, WITH_HEAD
 from service.operators.lookout import Lookout
+from service.quoting import quoted
 from service.version import own_version
 from statemachines.units import NS_PER_S
 
@@ -151,7 +152,7 @@ def _note(log: FilteringBoundLogger, exchange: Exchange, response: Response) -> 
         "answering",
         request=exchange.label,
         method=current_request.method,
-        path=path,
+        path=quoted(path),
         status=response.status_code,
     )
 

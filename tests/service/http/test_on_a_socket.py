@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from service.http.app import SERVER
-from tests.fakes.front import FakeFront, Script, settings
+from tests.fakes.front import FakeFront, Script
 from tests.service.http.serving import exchange, get, post, served
 
 ASK = b'{"model":"demo","prompt":"hi"}'
@@ -142,22 +142,6 @@ async def test_a_whole_answer_is_given_up_with_its_client(front: FakeFront) -> N
             await front.asked.wait()
         await front.left.wait()
     assert front.open_leases == 0
-
-
-async def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent() -> None:
-    front = FakeFront(settings(body_bytes_max=1000))
-    async with served(front) as address:
-        answer = await exchange(address, get("/api/chat", "Content-Length: 1001", method="POST"))
-    assert head_of(answer)[0] == 413
-    assert b"the request body is larger than 1000 B" in answer
-
-
-async def test_a_body_that_grows_too_large_is_refused() -> None:
-    front = FakeFront(settings(body_bytes_max=1000))
-    chunk = b"1f4\r\n" + b" " * 500 + b"\r\n"
-    request = get("/api/chat", "Transfer-Encoding: chunked", method="POST") + chunk * 3 + b"0\r\n\r\n"
-    async with served(front) as address:
-        assert head_of(await exchange(address, request))[0] == 413
 
 
 async def test_a_websocket_handshake_is_refused(front: FakeFront) -> None:
