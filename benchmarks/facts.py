@@ -1,6 +1,6 @@
 """How long reading a model file's header takes, and how long a repeated question does.
 
-Run: ``python benchmarks/facts.py``. Needs the package ``gguf``. Prints medians with their spread; what must be met
+Run: ``python -m benchmarks.facts``. Needs the package ``gguf``. Prints medians with their spread; what must be met
 stands beside them. A row during which the host took more than 1 % of the time away is marked and worth repeating.
 """
 
@@ -16,6 +16,7 @@ import structlog
 import trio
 from gguf import GGUFWriter
 
+from benchmarks import steal
 from runner.facts.reader import read_facts
 from service.clock import SystemClock
 from service.config import Settings
@@ -47,29 +48,21 @@ def write_vocabulary(path: Path) -> None:
     writer.close()
 
 
-def stolen_s() -> float:
-    """Processor time that the host has given to others, over all cores [s]."""
-    try:
-        return int(Path("/proc/stat").read_text().split()[8]) / 100
-    except OSError:
-        return 0.0
-
-
 async def row(name: str, must_ms: float, act: Callable[[], Awaitable[object]]) -> None:
     """Measure and print one line."""
     await act()
-    stolen, begun = stolen_s(), time.perf_counter()
+    begun = steal.read()
     times_ms = []
     for _ in range(ROUNDS):
         before = time.perf_counter()
         await act()
         times_ms.append((time.perf_counter() - before) * 1000)
-    share = (stolen_s() - stolen) / max(time.perf_counter() - begun, 0.01)
+    share = steal.share(begun, steal.read())
     median = statistics.median(times_ms)
     marks = [
         f"must be <= {must_ms:g} ms",
         *(["MISSED"] if median > must_ms else []),
-        *(["steal"] if share > 0.01 else []),
+        *(["steal"] if share > steal.SHARE_MAX else []),
     ]
     print(f"{name:52} {median:9.3f} ms  ({min(times_ms):.3f} to {max(times_ms):.3f})  {', '.join(marks)}")
 

@@ -97,9 +97,10 @@ def _merges(count: int) -> Iterator[tuple[str, str]]:
 
 
 def _pieces() -> Iterator[str]:
-    """Syllables that SentencePiece merges can reach, first alone, then after a space, then in pairs."""
+    """Syllables that SentencePiece merges can reach, first alone, then after a space, then in pairs, then in threes."""
     syllables = ["".join(pair) for pair in product("bcdfghjklmnprstvwz", "aeiou")]
     yield from syllables
     yield from (SPACE + text for text in syllables)
     yield from ("".join(pair) for pair in product(syllables, syllables))
     yield from ("".join(pair) for pair in product([SPACE + text for text in syllables], syllables))
+    yield from ("".join(three) for three in product(syllables, repeat=3))

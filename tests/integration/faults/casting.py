@@ -10,10 +10,14 @@ from service.processes import RunnerProcesses
 from statemachines.wire.link import Task
 
 STANDIN = Path(__file__).with_name("standin.py")
+NO_PROGRAM = "no program"
+"""A script that nobody can play: the system finds nothing to start."""
 
 
 def standin_command(script: str) -> tuple[str, ...]:
     """What is started instead of `service.processes.RUNNER`."""
+    if script == NO_PROGRAM:
+        return ("/nowhere/python",)
     return (sys.executable, "-P", str(STANDIN), script)
 
 

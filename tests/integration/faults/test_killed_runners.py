@@ -121,10 +121,9 @@ async def test_killed_in_the_middle_of_an_answer_the_client_keeps_what_it_has_an
 
 
 async def test_killed_in_an_answer_that_nobody_has_seen_yet_the_request_is_answered_by_another_runner(
-    settings: Settings, tmp_path: Path
+    settings: Settings, gate: Gate
 ) -> None:
     """Without a stream nothing counts as sent before the whole answer is there."""
-    gate = Gate(tmp_path / "gate")
     script = f"hello hear:Load progress:0 ready hear:Generate tokens:5:10 gate:{gate.path} linger"
     async with faulted(settings, Casting(script)) as service:
         asked = service.ask("polite", stream=False)

@@ -1,7 +1,5 @@
 """The link of a runner ends before its process does, or its process before everything that it said has been read."""
 
-from pathlib import Path
-
 import msgspec
 import pytest
 
@@ -16,12 +14,6 @@ from tests.integration.faults.harness import POLITE, Faulted, faulted
 from tests.integration.faults.signals import stand_still_until_gone
 
 LOADED = "hello hear:Load progress:0 ready"
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Gate:
-    """Where a stand-in waits for the test; its path is ``tmp_path / "gate"``."""
-    return Gate(tmp_path / "gate")
 
 
 def link_soon_lost(settings: Settings) -> Settings:

@@ -1,0 +1,186 @@
+"""Runners that stand still (SIGSTOP, a disk that does not answer) or do not listen: each wait for one has its limit."""
+
+import pytest
+
+from service.config import Settings
+from statemachines.effects import CancelLease, GrantLease, KillRunner, SpawnRunner, TerminateRunner
+from statemachines.states import RunnerState, Stage
+from tests.integration.faults import phases
+from tests.integration.faults.casting import Casting
+from tests.integration.faults.gates import Gate
+from tests.integration.faults.harness import POLITE, Faulted, faulted
+from tests.integration.faults.phases import Held
+from tests.integration.faults.signals import freeze, thaw
+
+NO_PROGRESS = "the model could not be loaded: loading made no progress for as long as it may (setting load_stall_s)"
+LOADED = "hello hear:Load progress:0 ready"
+
+
+def check_killed_by_us(service: Faulted, held: Held) -> None:
+    """SIGKILL by the core's order; for an operator that is no fault of the runner's."""
+    assert [kill.runner for kill in service.effects(KillRunner)] == [held.runner]
+    (row,) = service.rows("runner ended", runner=held.runner)
+    assert (row["level"], row["exit"]) == ("info", -9)
+    assert service.told(held.runner)
+    assert not service.errors()
+
+
+# While it loads: load_stall_s
+
+
+@pytest.mark.parametrize("is_frozen", [True, False], ids=["frozen", "disk_does_not_answer"])
+async def test_a_load_that_stands_still_is_killed_at_its_limit_and_its_client_told(
+    settings: Settings, is_frozen: bool
+) -> None:
+    async with faulted(settings) as service:
+        held = await phases.loading(service)
+        if is_frozen:
+            await freeze(held.pid)
+        await service.expire("stall", runner=held.runner)
+        last = await held.client.end()
+
+        assert (held.client.status, last) == (500, {"error": NO_PROGRESS})
+        await service.dead(held.runner)
+        check_killed_by_us(service, held)
+        assert len(service.effects(SpawnRunner)) == 1
+
+
+async def test_b12_a_runner_that_has_not_answered_yet_is_not_responding_and_no_error(
+    settings: Settings, gate: Gate
+) -> None:
+    async with faulted(settings, Casting(f"gate:{gate.path} hello hear:Load linger")) as service:
+        asked = service.ask("polite")
+        await gate.arrived()
+        runner = (await service.runner(RunnerState.LOADING)).runner
+        (row,) = service.told(runner)
+        assert (row["event"], row["level"], row["phase"]) == ("runner started", "info", "spawn")
+        assert (row["status"], row["state"], row["fd"] > 2) == ("not responding", "loading", True)
+
+        await service.expire("stall", runner=runner)
+        await asked.end()
+        assert asked.lines == [{"error": NO_PROGRESS}]
+        await service.dead(runner)
+        check_killed_by_us(service, Held(runner, service.pid(runner)))
+
+
+# While it answers: wedge_s
+
+
+async def test_frozen_in_the_middle_of_an_answer_it_is_killed_at_its_limit_and_the_client_told(
+    settings: Settings,
+) -> None:
+    async with faulted(settings) as service:
+        held = await phases.mid_answer(service)
+        await freeze(held.pid)
+        await service.expire("wedge", runner=held.runner)
+        last = await held.client.end()
+
+        assert (held.client.status, held.client.broke_off) == (200, False)
+        assert "got nothing done" in last["error"]
+        assert "setting wedge_s" in last["error"]
+        await service.dead(held.runner)
+        check_killed_by_us(service, held)
+
+
+async def test_frozen_while_idle_and_then_asked_it_is_replaced_and_the_client_answered(settings: Settings) -> None:
+    async with faulted(settings) as service:
+        held = await phases.first_token(service)
+        await service.expire("wedge", runner=held.runner)
+        await held.client.end()
+
+        assert (held.client.status, held.client.text) == (200, POLITE)
+        await service.dead(held.runner)
+        check_killed_by_us(service, held)
+
+
+async def test_two_runners_that_get_nothing_done_are_told_to_the_client(settings: Settings) -> None:
+    silent = f"{LOADED} hear:Generate linger"
+    async with faulted(settings, Casting(silent, silent)) as service:
+        asked = service.ask("polite")
+        for count in (1, 2):
+            grant = (await service.until(lambda _, count=count: service.effects(GrantLease)[count - 1 :]))[0]
+            await service.expire("wedge", runner=grant.runner)
+        last = await asked.end()
+
+        assert asked.status == 500
+        assert "got nothing done" in last["error"]
+        assert len(service.effects(GrantLease)) == 2
+
+
+async def test_frozen_for_less_than_its_limit_it_goes_on_as_if_nothing_had_been(settings: Settings) -> None:
+    async with faulted(settings) as service:
+        held = await phases.first_token(service)
+        service.jump(settings.limits.wedge_ns // 2)
+        thaw(held.pid)
+        await held.client.end()
+
+        assert (held.client.status, held.client.text) == (200, POLITE)
+        assert len(service.effects(SpawnRunner)) == 1
+
+
+async def test_a_client_that_leaves_a_frozen_runner_frees_its_slot_at_the_limit(settings: Settings) -> None:
+    async with faulted(settings) as service:
+        held = await phases.mid_answer(service)
+        await freeze(held.pid)
+        await held.client.leave()
+        await service.until(lambda _: service.effects(CancelLease))
+        waiting = service.ask("endless", options={"num_predict": 3})
+        await service.until(lambda view: [one for one in view.requests if one.cause and one.cause.cause == "slot"])
+        await service.expire("wedge", runner=held.runner)
+        await waiting.end()
+
+        assert (waiting.status, waiting.lines[-1]["done_reason"]) == (200, "length")
+        check_killed_by_us(service, held)
+
+
+# While it is being stopped: drain_s, stop_grace_s
+
+
+async def test_frozen_while_it_drains_its_client_is_told_when_the_last_rung_has_ended_it(settings: Settings) -> None:
+    async with faulted(settings) as service:
+        held = await phases.draining(service, await phases.mid_answer(service))
+        await freeze(held.pid)
+        await service.expire("drain", runner=held.runner)
+        assert (await service.runner(RunnerState.UNLOADING)).stage is Stage.TERMINATING
+        assert not held.client.is_over
+        await service.expire("term", runner=held.runner)
+        last = await held.client.end()
+
+        assert last["error"].startswith("the model was stopped by an operator of this server")
+        await service.dead(held.runner)
+        check_killed_by_us(service, held)
+
+
+async def test_frozen_while_it_unloads_it_is_killed_after_its_grace(settings: Settings) -> None:
+    async with faulted(settings) as service:
+        held = await phases.unloading(service)
+        assert [order.runner for order in service.effects(TerminateRunner)] == [held.runner]
+        await service.expire("term", runner=held.runner)
+        await service.dead(held.runner)
+        check_killed_by_us(service, held)
+
+
+async def test_a_runner_that_neither_heeds_sigterm_nor_reads_is_killed_after_its_grace(settings: Settings) -> None:
+    async with faulted(settings, Casting(f"ignore_sigterm {LOADED} linger")) as service:
+        await service.generate("polite", prompt="")
+        await service.generate("polite", prompt="", keep_alive=0)
+        leaving = (await service.runner(RunnerState.UNLOADING)).runner
+        assert service.effects(KillRunner) == []
+        await service.expire("term", runner=leaving)
+        await service.dead(leaving)
+        check_killed_by_us(service, Held(leaving, service.pid(leaving)))
+
+
+async def test_a_frozen_runner_does_not_hold_up_the_end_of_the_service(settings: Settings) -> None:
+    async with faulted(settings) as service:
+        held = await phases.mid_answer(service)
+        await freeze(held.pid)
+        service.stop.set()
+        await service.until(lambda view: view.service == "draining")
+        await service.expire("drain", runner=held.runner)
+        await service.expire("term", runner=held.runner)
+        last = await held.client.end()
+
+        assert last["error"].startswith("the server is shutting down")
+        await service.dead(held.runner)
+        check_killed_by_us(service, held)
