@@ -18,14 +18,13 @@ from statemachines.events import AnyEvent
 from statemachines.journal import Entry, Header, decode, decode_header, encode
 from statemachines.limits import Limits
 
-RING_STEPS = 10_000
 DUMP_FILES = 8
 TAIL_STEPS = 50
 """Steps that go to standard error when no file can be written [count]."""
 
 
 class RingJournal:
-    """Keeps the last `RING_STEPS` steps; `dump` writes them as JSON lines.
+    """Keeps the last steps; `dump` writes them as JSON lines.
 
     Args:
         folder: where to, at that moment; None when there is no folder that may be written to.
@@ -42,7 +41,7 @@ class RingJournal:
         limits: Limits,
         clock: Clock,
         folder: Callable[[], Path | None],
-        steps_max: int = RING_STEPS,
+        steps_max: int,
     ) -> None:
         self._version = version
         self._limits = limits

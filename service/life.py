@@ -107,7 +107,11 @@ class Service:
         self._clock = clock = SystemClock()
         self._state = StateFolder(settings.state, log)
         self.journal = RingJournal(
-            version=own_version(), limits=settings.limits, clock=clock, folder=self._state.journals
+            version=own_version(),
+            limits=settings.limits,
+            clock=clock,
+            folder=self._state.journals,
+            steps_max=settings.journal_steps_max,
         )
         self._core = Scheduler(settings.limits, strict=settings.strict)
         counts = Counts(Metrics(), models_max=settings.metrics_models_max)

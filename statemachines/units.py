@@ -33,7 +33,7 @@ FOREVER_NS = (1 << 63) - 1
 
 def seconds_to_ns(seconds: float) -> int:
     """Nanoseconds in ``seconds``, rounded, and never more than `FOREVER_NS`."""
-    return min(round(seconds * NS_PER_S), FOREVER_NS)
+    return round(min(seconds * NS_PER_S, FOREVER_NS))  # in this order: the product may be infinite
 
 
 def whole_seconds(duration_ns: int) -> int:

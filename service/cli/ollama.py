@@ -15,7 +15,7 @@ UNREAD: Mapping[str, str] = {
     "OLLAMA_CLOUD_BASE_URL": "there is no cloud",
     "OLLAMA_DEBUG_LOG_REQUESTS": "prompts and answers are never written down",
     "OLLAMA_EDITOR": "`roundhouse run` has no editor",
-    "OLLAMA_FLASH_ATTENTION": "the engine decides; it is off on a CPU, so that a text depends on its prompt alone",
+    "OLLAMA_FLASH_ATTENTION": "it is off, so that a text depends on its prompt alone",
     "OLLAMA_GO_TEMPLATE": "the template in the model file counts",
     "OLLAMA_GPU_OVERHEAD": "a GPU's memory is not planned yet; for the host there is host_overhead",
     "OLLAMA_IGPU_ENABLE": "choose devices with CUDA_VISIBLE_DEVICES and the like",

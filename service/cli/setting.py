@@ -16,10 +16,12 @@ class Fallback(msgspec.Struct, frozen=True):
     Attributes:
         env: its name.
         parse: its value; None means "choose for me"; ValueError means that it is ignored with a warning.
+        words: for the documentation, where its values need explaining.
     """
 
     env: str
     parse: Callable[[str], Any]
+    words: str = ""
 
 
 class Setting(msgspec.Struct, frozen=True):

@@ -9,15 +9,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from service.cli.addresses import ADDRESS_FORMS, Address, parse_address
+from service.cli.amounts import parse_bytes, show_bytes, show_keep_alive, show_seconds
 from service.cli.literals import Literal, Plain, toml
 from service.durations import KEEP_ALIVE_FORMS, parse_keep_alive
-from statemachines.units import FOREVER_NS, GIB, KIB, MIB, NS_PER_S, seconds_to_ns
+from statemachines.units import seconds_to_ns
 
 _Number = TypeVar("_Number", int, float)
 
-_BYTE_UNITS = {"": 1, "b": 1, "k": KIB, "kib": KIB, "kb": 10**3, "m": MIB, "mib": MIB, "mb": 10**6}
-_BYTE_UNITS |= {"g": GIB, "gib": GIB, "gb": 10**9, "t": GIB << 10, "tib": GIB << 10, "tb": 10**12}
-_BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.ASCII | re.IGNORECASE)
 _STRING = Literal((str,))
 _NUMBER = Literal((int,))
 _TRUTHS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -80,13 +78,13 @@ def seconds(*, least: float = 0) -> Kind:
             raise ValueError
         return seconds_to_ns(_at_least(least, number))
 
-    return Kind("S", f"a number of seconds, {least:g} or more", parse, _show_seconds, Literal((int, float)))
+    return Kind("S", f"a number of seconds, {least:g} or more", parse, show_seconds, Literal((int, float)))
 
 
 def size() -> Kind:
     """Bytes, with or without a unit."""
     literal = Literal((int, str), 'a number of bytes, or in quotes "64MiB" or "1.5GB"')
-    return Kind("BYTES", "a number of bytes such as 67108864, 64MiB or 1.5GB", _parse_bytes, _show_bytes, literal)
+    return Kind("BYTES", "a number of bytes such as 67108864, 64MiB or 1.5GB", parse_bytes, show_bytes, literal)
 
 
 def optional(kind: Kind, word: str) -> Kind:
@@ -123,7 +121,7 @@ def keep_alive() -> Kind:
     literal = Literal(
         (int, str), 'a number of seconds, 0 (unload when idle), -1 (forever), or in quotes "90s" or "1h30m"'
     )
-    return Kind("DURATION", KEEP_ALIVE_FORMS, parse_keep_alive, _show_keep_alive, literal)
+    return Kind("DURATION", KEEP_ALIVE_FORMS, parse_keep_alive, show_keep_alive, literal)
 
 
 def choice(*words: str) -> Kind:
@@ -184,35 +182,3 @@ def _at_least(least: _Number, number: _Number | None) -> _Number:
     if number is None or number < least:
         raise ValueError
     return number
-
-
-def _parse_bytes(text: str) -> int:
-    match = _BYTES.fullmatch(text)
-    if match is None or match[2].lower() not in _BYTE_UNITS:
-        raise ValueError
-    return int(float(match[1]) * _BYTE_UNITS[match[2].lower()]) if "." in match[1] else _whole_bytes(match)
-
-
-def _whole_bytes(match: re.Match[str]) -> int:
-    return int(match[1]) * _BYTE_UNITS[match[2].lower()]
-
-
-def _show_seconds(value_ns: int) -> str:
-    whole, rest_ns = divmod(value_ns, NS_PER_S)
-    return f"{whole}.{rest_ns:09}".rstrip("0") if rest_ns else str(whole)
-
-
-def _show_bytes(value: int) -> str:
-    for unit, factor in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
-        if value and value % factor == 0:
-            return f"{value // factor}{unit}"
-    return str(value)
-
-
-def _show_keep_alive(value_ns: int) -> str:
-    if value_ns == FOREVER_NS:
-        return "-1"
-    for unit, factor in (("h", 3600 * NS_PER_S), ("m", 60 * NS_PER_S)):
-        if value_ns and value_ns % factor == 0:
-            return f"{value_ns // factor}{unit}"
-    return f"{value_ns}ns" if value_ns % NS_PER_S else f"{value_ns // NS_PER_S}s"

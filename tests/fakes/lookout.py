@@ -16,7 +16,7 @@ def lookout_of(front: FakeFront) -> Lookout:
         counts=Counts(Metrics(), models_max=2),
         snapshot=front.snapshot,
         inbox_len=lambda: 0,
-        journal=RingJournal(version="0", limits=limits, clock=clock, folder=lambda: None),
+        journal=RingJournal(version="0", limits=limits, clock=clock, folder=lambda: None, steps_max=10),
         clock=clock,
         limits=limits,
         engine=front.engine,

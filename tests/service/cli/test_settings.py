@@ -31,6 +31,33 @@ def test_every_field_of_settings_and_limits_has_exactly_one_declaration() -> Non
     assert len({setting.name for setting in SETTINGS}) == len(SETTINGS)
 
 
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("queue_len", 512),
+        ("wait_s", 600),
+        ("load_stall_s", 300),
+        ("load_grace_s", 30),
+        ("loads_parallel", 2),
+        ("plans_per_step", 8),
+        ("runners_max", 3),
+        ("stop_grace_s", 5),
+        ("kill_grace_s", 5),
+        ("drain_s", 30),
+        ("shutdown_drain_s", 10),
+        ("cancel_ack_s", 10),
+        ("wedge_s", 60),
+        ("client_stall_s", 60),
+        ("journal_ring", 10_000),
+        ("dead_kept", 100),
+        ("body_max", "64MiB"),
+    ],
+)
+def test_limits_have_the_names_and_defaults_of_the_design(name: str, default: object) -> None:
+    setting = next(setting for setting in SETTINGS if setting.name == name)
+    assert setting.kind.plain(setting.default()) == default
+
+
 def test_without_any_source_the_defaults_hold() -> None:
     result = settings()
     assert (result.host, result.port) == ("127.0.0.1", 11434)
@@ -82,6 +109,8 @@ def test_spaces_and_quotes_around_a_variable_do_not_count() -> None:
         ("ROUNDHOUSE_HOST", "host:99999", "65535"),
         ("ROUNDHOUSE_PORT", "-1", "0 to 65535"),
         ("ROUNDHOUSE_BODY_MAX", "64 parsecs", "64MiB"),
+        ("ROUNDHOUSE_BODY_MAX", "9" * 400 + ".0TB", "64MiB"),
+        ("ROUNDHOUSE_HOST_BUDGET", "99999999TiB", "64MiB"),
         ("ROUNDHOUSE_ALLOW_REMOTE", "maybe", "1, true"),
         ("ROUNDHOUSE_LOG_FORMAT", "xml", "auto, human, json"),
         ("ROUNDHOUSE_CONTEXT_LENGTH", "big", "'auto'"),
@@ -132,6 +161,25 @@ def test_the_default_keep_alive_has_ollamas_forms(text: str, expected_ns: int) -
 )
 def test_bytes_have_units(text: str, expected_bytes: int) -> None:
     assert settings(ROUNDHOUSE_HOST_OVERHEAD=text).limits.host_overhead_bytes == expected_bytes
+
+
+def test_more_seconds_than_can_be_counted_are_for_ever() -> None:
+    assert settings(ROUNDHOUSE_WAIT_S="1e300").limits.wait_ns == FOREVER_NS
+
+
+def test_an_empty_folder_is_none() -> None:
+    with pytest.raises(ConfigError, match="it must be a folder"):
+        settings({"models": ""})
+
+
+def test_ollamas_words_for_limits_and_levels_mean_what_they_mean_there() -> None:
+    found = settings(OLLAMA_LOAD_TIMEOUT="2m", OLLAMA_DEBUG="1", OLLAMA_ORIGINS="https://a.example, app://*")
+    assert found.limits.load_stall_ns == 120 * NS_PER_S
+    assert found.log_level == "debug"
+    assert found.origins == ("https://a.example", "app://*")
+    assert [settings(OLLAMA_LOAD_TIMEOUT=text).limits.load_stall_ns for text in ("0", "-1")] == [FOREVER_NS] * 2
+    levels = {text: settings(OLLAMA_DEBUG=text).log_level for text in ("-2", "-1", "0", "False", "2", "yes")}
+    assert levels == {"-2": "error", "-1": "warning", "0": "info", "False": "info", "2": "debug", "yes": "debug"}
 
 
 def test_seconds_may_be_fractions_and_become_nanoseconds() -> None:
