@@ -15,13 +15,11 @@ import msgspec
 from runner.ending import leave, leave_after
 from runner.hardening import harden, limit_memory
 from runner.link import RunnerLink
-from runner.tasks import TASKS, Run
+from runner.tasks import TASKS, Work
 from statemachines.wire.exits import ExitStatus
 from statemachines.wire.link import Task
 from statemachines.wire.messages import PROTOCOL_VERSION, Hello
 from statemachines.wire.version import VERSION
-
-ENGINE = "llama-cpp-python"
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -48,8 +46,12 @@ def read_arguments(words: Sequence[str]) -> Arguments:
     return arguments
 
 
-def main(words: Sequence[str], tasks: Mapping[Task, Run] = TASKS) -> NoReturn:
-    """Be a runner until told otherwise. Never returns: see `runner.ending`."""
+def main(words: Sequence[str], tasks: Mapping[Task, Work] = TASKS) -> NoReturn:
+    """Be a runner until told otherwise. Never returns: see `runner.ending`.
+
+    The link is served before anything is prepared, so that its end ends a process that is still importing. The
+    greeting comes after it: who has greeted can begin at once.
+    """
     try:
         arguments = read_arguments(words)
         sock = socket.socket(fileno=arguments.fd)
@@ -58,10 +60,11 @@ def main(words: Sequence[str], tasks: Mapping[Task, Run] = TASKS) -> NoReturn:
     sock.set_inheritable(False)
     harden()
     _limit(arguments)
-    link = RunnerLink(sock, arguments.task, _hello(arguments.task))
+    link, work = RunnerLink(sock, arguments.task), tasks[arguments.task]
     link.start()
     try:
-        status = tasks[arguments.task](link.receive, link.poll, link.send)
+        link.send(Hello(PROTOCOL_VERSION, VERSION, os.getpid(), work.prepare()))
+        status = work.run(link.receive, link.poll, link.send)
     except BaseException as error:  # The last handler of this process.
         leave_after(error)
     link.finish(status)
@@ -74,20 +77,6 @@ def _limit(arguments: Arguments) -> None:
         limit_memory(arguments.memory_bytes)
     except (OSError, ValueError) as error:
         print(f"runner: runs without a memory limit, this system has none: {error}", file=sys.stderr)
-
-
-def _hello(task: Task) -> Hello:
-    return Hello(PROTOCOL_VERSION, VERSION, os.getpid(), _engine() if task is Task.SERVE else "")
-
-
-def _engine() -> str:
-    """Engine and version without importing it; the import follows, in the task, while the service reads this."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"{ENGINE} {version(ENGINE)}"
-    except PackageNotFoundError:
-        return ""  # The task says so when it needs it.
 
 
 if __name__ == "__main__":

@@ -43,17 +43,15 @@ class RunnerLink:
 
     Args:
         sock: our end; this object owns it from now on.
-        hello: our greeting, the first thing that is written.
     """
 
-    def __init__(self, sock: socket.socket, task: Task, hello: Hello) -> None:
+    def __init__(self, sock: socket.socket, task: Task) -> None:
         self._inbox: SimpleQueue[ToRunner] = SimpleQueue()
         self._outbox: SimpleQueue[ToService | int] = SimpleQueue()
         self._outbox_wake, outbox_woken = _wake_up_pair()
         self._signal_wake, signal_woken = _wake_up_pair()
         pump = _Pump(sock, task, self._inbox, self._outbox, outbox_woken, signal_woken)
         self._thread = threading.Thread(target=pump.run, name="link", daemon=True)
-        self.send(hello)
 
     def start(self) -> None:
         """Begin to read and write, and take SIGTERM for a Shutdown."""

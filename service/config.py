@@ -38,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         client_stall_ns: a client that reads nothing for this long loses its lease.
         metrics_models_max: models that have a label of their own in metrics [count].
         journal_steps_max: steps that the journal in memory keeps [count].
+        spare: keep one runner process started ahead of need.
         strict: an illegal event ends the service (tests).
         limits: the core's limits.
     """
@@ -67,5 +68,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     client_stall_ns: int = 60 * NS_PER_S
     metrics_models_max: int = 50
     journal_steps_max: int = 10_000
+    spare: bool = True
     strict: bool = False
     limits: Limits = Limits()

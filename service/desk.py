@@ -17,6 +17,7 @@ from service.front import Store, StoredModel
 from service.leases import Granted, HeldLease, PendingRequest
 from service.ports import Clock, Ids
 from service.reactor import Post
+from service.spare import SpareView, no_spare
 from statemachines.errors import Refusal, RefusalCode, RequestRefused
 from statemachines.events import OperatorStop, RequestArrived, RequestFinished
 from statemachines.facts import LoadKey
@@ -45,6 +46,7 @@ class Desk:
     Args:
         snapshot, is_key_alive: the core's read-only views.
         on_first_text: told the model and how long after its arrival a request has its first text [ns].
+        spare: what there is of the spare.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Desk:
         ids: Ids,
         snapshot: Callable[[], StateView],
         is_key_alive: Callable[[LoadKey], bool],
+        spare: Callable[[], SpareView] = no_spare,
         log: FilteringBoundLogger,
         on_first_text: Callable[[str, int], None] = unnoticed,
     ) -> None:
@@ -65,6 +68,7 @@ class Desk:
         self.store = store
         self.engine = engine
         self.snapshot = snapshot
+        self.spare = spare
         self.context_default = context_default(settings.context_length)
         self._post = post
         self._clock = clock

@@ -7,6 +7,23 @@ environment often holds secrets (tokens, API keys, database addresses), so nothi
 import os
 from collections.abc import Mapping
 
+import msgspec
+
+
+class EnvironmentClass(msgspec.Struct, frozen=True):
+    """What is fixed when a runner process is spawned: any process of one class is as good as any other.
+
+    Attributes:
+        task: what it is started for.
+        memory_bytes: limit of its address space; None for none.
+        variables: set in its environment beside those that every runner gets.
+    """
+
+    task: str
+    memory_bytes: int | None = None
+    variables: Mapping[str, str] = {}
+
+
 ALLOWED: Mapping[str, str] = {
     "HOME": "GPU drivers keep compiled kernels below it",
     "XDG_CACHE_HOME": "the same, where it has been moved",

@@ -120,9 +120,8 @@ class Executor:
 
     def _report_transition(self, effect: effects.ReportTransition) -> None:
         level = _TRANSITION_LEVELS.get((effect.machine, effect.target), "debug")
-        incarnation = self._incarnation(effect.machine, effect.id)
-        if incarnation is not None:
-            incarnation.record.state = effect.target
+        if effect.machine == "runner":
+            self._runners.move(RunnerId(effect.id), effect.target)
         self._say(level, f"{effect.machine} {effect.target}", effect.machine, effect.id, why=effect.why)
         if effect.machine == "runner" and effect.target == "dead":
             self._runners.forget(RunnerId(effect.id))

@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from service.config import Settings
+from service.spare import SpareView
 from statemachines.facts import FileIdentity, LoadedFacts, LoadKey, ModelFacts
 from statemachines.snapshot import StateView
 from statemachines.units import RequestId
@@ -136,3 +137,6 @@ class Front(Protocol):
 
     def snapshot(self) -> StateView:
         """The state of everything, now."""
+
+    def spare(self) -> SpareView:
+        """What there is of the spare, of which the core knows nothing."""

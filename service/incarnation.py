@@ -17,6 +17,7 @@ import trio
 from structlog.typing import FilteringBoundLogger
 
 from service.config import Settings
+from service.environment import EnvironmentClass
 from service.front import StoredModel
 from service.hearing import Hearing
 from service.logs import plain_tail, say_native
@@ -35,6 +36,9 @@ from statemachines.units import NS_PER_S
 from statemachines.wire import messages as wire
 from statemachines.wire.link import Task
 from statemachines.wire.messages import ToRunner
+
+SERVE = EnvironmentClass(Task.SERVE)
+"""What every incarnation is spawned for and with."""
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -115,7 +119,7 @@ class Incarnation:
     async def run(self) -> None:
         """Live from spawn to reaping; posts exactly one closing event, whatever happens."""
         try:
-            async with self._around.processes.spawn(Task.SERVE, on_line=self._hear_output) as process:
+            async with self._around.processes.spawn(SERVE, on_line=self._hear_output) as process:
                 await self._live(process)
         except OSError as error:
             if self._process is not None:

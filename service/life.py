@@ -25,7 +25,7 @@ from service.devices.sampler import Sampler
 from service.executor import Executor
 from service.http.app import create_app
 from service.ids import RequestIds
-from service.incarnation import Surroundings
+from service.incarnation import SERVE, Surroundings
 from service.journal import RingJournal
 from service.listener import bind
 from service.metrics.counts import Counts
@@ -34,7 +34,8 @@ from service.operators.lookout import Lookout
 from service.ports import GateOf, Processes, ungated
 from service.processes import RunnerProcesses
 from service.reactor import Reactor
-from service.runners import Runners
+from service.runners import Runners, unwatched
+from service.spare import Spare, no_spare
 from service.state.folder import StateFolder
 from service.state.owner import Owner, this_process
 from service.store.facts_reader import FactsReader
@@ -118,15 +119,18 @@ class Service:
         self.reactor = Reactor(self._core, clock=clock, journal=self.journal, witness=counts.see)
         self._ports = ports or Ports(RunnerProcesses(state=settings.state))
         self._store = self._make_store()
+        engine = engine_version()
+        self._spare = self._make_spare() if settings.spare and engine else None
         self.desk = Desk(
             settings=settings,
             store=self._store,
-            engine=engine_version(),
+            engine=engine,
             post=self.reactor.post,
             clock=clock,
             ids=RequestIds(),
             snapshot=self._core.snapshot,
             is_key_alive=self._core.is_key_alive,
+            spare=self._spare.view if self._spare else no_spare,
             log=log,
             on_first_text=counts.answers.note_first_text,
         )
@@ -159,6 +163,10 @@ class Service:
             clock=self._clock,
             log=self._log,
         )
+
+    def _make_spare(self) -> Spare:
+        """Without an engine there is nothing to import, and so no spare."""
+        return Spare(self._ports.processes, SERVE, limits=self._settings.limits, clock=self._clock, log=self._log)
 
     def _new_label(self) -> str:
         return self.desk.request_label(self.desk.next_request())
@@ -217,10 +225,12 @@ class Service:
         nursery.start_soon(self.reactor.run, self._executor(runners).perform)
         await nursery.start(self._sampler.run, runners.pids)
         nursery.start_soon(self._store.run)
+        if self._spare is not None:
+            nursery.start_soon(self._spare.run)
 
     def _runners(self, nursery: trio.Nursery) -> Runners:
         around = Surroundings(
-            self._ports.processes,
+            self._spare or self._ports.processes,
             self.reactor.post,
             self.reactor.post_next,
             self._clock,
@@ -229,7 +239,8 @@ class Service:
             self._ports.gate_of,
             self.lookout.counts.answers.note_end,
         )
-        return Runners(nursery, around, find_model=self.desk.find_model)
+        on_loads = self._spare.loads if self._spare else unwatched
+        return Runners(nursery, around, find_model=self.desk.find_model, on_loads=on_loads)
 
     def _executor(self, runners: Runners) -> Executor:
         return Executor(

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from service.environment import EnvironmentClass
 from statemachines.effects import AnyEffect, SpawnRunner
 from statemachines.events import AnyEvent, DevicesSampled, Exit
 from statemachines.units import RequestId, RunnerId
@@ -83,6 +84,10 @@ class Process(Protocol):
     @property
     def link(self) -> ByteLink: ...
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the system has seen its end, whoever has been told of it so far."""
+
     def terminate(self) -> None:
         """SIGTERM: end in an orderly way. Without effect on a process that is gone."""
 
@@ -101,14 +106,14 @@ class Processes(Protocol):
     """The one way a runner process is started, whatever its task."""
 
     def spawn(
-        self, task: str, *, memory_bytes: int | None = None, on_line: Callable[[str], None] = unheard
+        self, kind: EnvironmentClass, *, on_line: Callable[[str], None] = unheard
     ) -> AbstractAsyncContextManager[Process]:
         """A new process for as long as the context lasts; leaving it kills and reaps what is still there.
 
         What the body raises leaves as it is, not in a group.
 
         Args:
-            memory_bytes: limit of its address space.
+            kind: what it is started for and with.
             on_line: gets each line that it prints; bounded, without control characters.
 
         Raises:

@@ -22,7 +22,7 @@ from pathlib import Path
 import trio
 
 from service.births import ProcessIdentity, own_identity
-from service.environment import runner_environment
+from service.environment import EnvironmentClass, runner_environment
 from service.oom import OomWitness
 from service.output import Lines
 from service.ports import ByteLink, unheard
@@ -71,6 +71,10 @@ class RunnerProcess:
 
     def __repr__(self) -> str:
         return f"<RunnerProcess {self.pid} {self._exit or 'running'}>"
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
 
     def terminate(self) -> None:
         """SIGTERM: end in an orderly way. Without effect on a process that is gone."""
@@ -146,20 +150,20 @@ class RunnerProcesses:
 
     @asynccontextmanager
     async def spawn(
-        self, task: str, *, memory_bytes: int | None = None, on_line: Callable[[str], None] = unheard
+        self, kind: EnvironmentClass, *, on_line: Callable[[str], None] = unheard
     ) -> AsyncIterator[RunnerProcess]:
         """A new process for as long as the context lasts; leaving it kills and reaps what is still there.
 
         What the body raises leaves as it is, not in a group.
 
         Args:
-            memory_bytes: limit of its address space.
+            kind: what it is started for and with.
             on_line: gets each line that it prints, cleaned and cut (`service.output`).
 
         Raises:
             OSError: the system could not start it.
         """
-        process = await self._start(task, memory_bytes)
+        process = await self._start(kind)
         failure: BaseException | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(process.read_output, on_line)
@@ -172,25 +176,25 @@ class RunnerProcesses:
         if failure is not None:
             raise failure
 
-    async def _start(self, task: str, memory_bytes: int | None) -> RunnerProcess:
+    async def _start(self, kind: EnvironmentClass) -> RunnerProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                process = await self._open(task, theirs.fileno(), memory_bytes)
+                process = await self._open(kind, theirs.fileno())
             except BaseException:
                 ours.close()
                 raise
         return RunnerProcess(process, SocketLink(ours), self._witness)
 
-    async def _open(self, task: str, fd: int, memory_bytes: int | None) -> trio.Process:
-        limit = () if memory_bytes is None else ("--memory-bytes", str(memory_bytes))
+    async def _open(self, kind: EnvironmentClass, fd: int) -> trio.Process:
+        limit = () if kind.memory_bytes is None else ("--memory-bytes", str(kind.memory_bytes))
         return await trio.lowlevel.open_process(
-            (*self._command, task, "--fd", str(fd), OWNER_FLAG, self._owner, *limit),
+            (*self._command, kind.task, "--fd", str(fd), OWNER_FLAG, self._owner, *limit),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=(fd,),
             cwd=NEUTRAL_FOLDER,
-            env=runner_environment(self._environment),
+            env={**runner_environment(self._environment), **kind.variables},
             start_new_session=True,  # A terminal's Ctrl-C and hang-up are for the service, which decides for all.
         )

@@ -12,20 +12,32 @@ from statemachines.facts import LoadKey
 from statemachines.units import RunnerId
 
 
+def unwatched(_loads: int) -> None:
+    """For services without a spare."""
+
+
 class Runners:
     """Incarnations by id, from the order to spawn until the core has buried them.
 
     Args:
         nursery: the service's own, never the web framework's.
         find_model: where the weights of a load key lie.
+        on_loads: told how many of them are loading, whenever that changes [count].
     """
 
     def __init__(
-        self, nursery: trio.Nursery, around: Surroundings, *, find_model: Callable[[LoadKey], StoredModel | None]
+        self,
+        nursery: trio.Nursery,
+        around: Surroundings,
+        *,
+        find_model: Callable[[LoadKey], StoredModel | None],
+        on_loads: Callable[[int], None] = unwatched,
     ) -> None:
         self._nursery = nursery
         self._around = around
         self._find_model = find_model
+        self._on_loads = on_loads
+        self._loading: set[RunnerId] = set()
         self._known: dict[RunnerId, Incarnation] = {}
 
     def __getitem__(self, runner: RunnerId) -> Incarnation:
@@ -48,7 +60,18 @@ class Runners:
             return
         incarnation = Incarnation(order, model, self._around)
         self._known[order.runner] = incarnation
+        self._loading.add(order.runner)
+        self._on_loads(len(self._loading))
         self._nursery.start_soon(incarnation.run, name=f"runner {order.runner}")
+
+    def move(self, runner: RunnerId, state: str) -> None:
+        """The core has moved it to another state."""
+        incarnation = self._known.get(runner)
+        if incarnation is not None:
+            incarnation.record.state = state
+        if runner in self._loading:
+            self._loading.remove(runner)
+            self._on_loads(len(self._loading))
 
     def forget(self, runner: RunnerId) -> None:
         """The core has buried it."""

@@ -9,9 +9,10 @@ from statemachines.lifecycle import SERVICE
 from statemachines.load import LOAD
 from statemachines.request import REQUEST
 from statemachines.runner import RUNNER
+from statemachines.spare import SPARE
 from statemachines.table import Alternative, Kind, Table
 
-TABLES: tuple[Table, ...] = (REQUEST, LOAD, RUNNER, BYTES, DEVICE, SERVICE)
+TABLES: tuple[Table, ...] = (REQUEST, LOAD, RUNNER, BYTES, DEVICE, SERVICE, SPARE)
 """All machines, in the order in which a request meets them."""
 
 

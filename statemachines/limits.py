@@ -30,6 +30,10 @@ class Limits(msgspec.Struct, frozen=True):
         host_overhead_bytes: host memory that is never planned for.
         cpu_threads: cores that CPU runners share [count].
         dead_kept: DEAD runners that are remembered for operators [count].
+        spare_warm_ns: a spare that has not imported its engine by then is killed.
+        spare_pause_ns: from the end of the last load under way to the start of the next spare.
+        spare_backoff_ns: the same after a spare was lost; doubled with each one more.
+        spare_backoff_max_ns: the longest such pause.
     """
 
     queue_len_max: int = 512
@@ -53,3 +57,7 @@ class Limits(msgspec.Struct, frozen=True):
     host_overhead_bytes: int = 0
     cpu_threads: int = 1
     dead_kept: int = 100
+    spare_warm_ns: int = 30 * NS_PER_S
+    spare_pause_ns: int = 1 * NS_PER_S
+    spare_backoff_ns: int = 1 * NS_PER_S
+    spare_backoff_max_ns: int = 60 * NS_PER_S

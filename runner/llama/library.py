@@ -11,12 +11,15 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, Self
 
+from llama_cpp import __version__ as _version
 from llama_cpp import llama_cpp as _functions
 
 from runner.llama.tokenizer import Word
 
 engine: Any = _functions
 # The package's own annotations describe pointers by types that exist only while checking; Any says so in one place.
+
+VERSION: str = _version
 
 CACHE_TYPES: dict[str, int] = {
     "f16": engine.GGML_TYPE_F16,

@@ -19,6 +19,11 @@ Poll = Callable[[], ToRunner | None]
 Send = Callable[[ToService], None]
 
 
+def engine_version() -> str:
+    """Asked of the engine itself, which is imported with this module."""
+    return library.VERSION
+
+
 def serve(request: Load, receive: Receive, poll: Poll, send: Send) -> None:
     """Load and serve until `Shutdown`. A load that fails is told, one that was aborted is not."""
     started_ns = time.monotonic_ns()

@@ -1,7 +1,8 @@
 """Task ``serve``: load one model, then answer leases until told to stop. Runs in the process's main thread.
 
-The engine is imported when a load comes and not with this module, so that an installation without it says so in a
-sentence instead of a traceback.
+The engine is imported before the process greets, and not with this module: an installation without it says so in a
+sentence when a load comes, instead of a traceback. Importing calls nothing of the engine that would look for devices:
+a process that waits for its load must hold no context on any of them. That begins with `library.start`, in the load.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,17 @@ from statemachines.wire.exits import ExitStatus
 from statemachines.wire.messages import Load, LoadFailed, Shutdown, ToRunner, ToService
 
 ENGINE_PACKAGE = "llama_cpp"
+ENGINE = "llama-cpp-python"
 NO_ENGINE = "the server has no engine; install Roundhouse with its extra 'llama' (llama-cpp-python 0.3.36)"
+
+
+def prepare() -> str:
+    """Import the engine and all that serves with it; its name and version, or nothing where none is installed."""
+    if find_spec(ENGINE_PACKAGE) is None:
+        return ""
+    from runner.llama.serve import engine_version
+
+    return f"{ENGINE} {engine_version()}"
 
 
 def run(

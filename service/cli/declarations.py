@@ -231,6 +231,32 @@ _ENDINGS = Section(
     ),
 )
 
+_SPARE = Section(
+    "The spare runner",
+    (
+        Setting("spare", "spare", values.truth(), "Keep one runner process started ahead of need, for the next load."),
+        Setting(
+            "spare_warm_s",
+            "limits.spare_warm_ns",
+            values.seconds(),
+            "How long it may take to import the engine before it is killed.",
+        ),
+        Setting(
+            "spare_pause_s",
+            "limits.spare_pause_ns",
+            values.seconds(),
+            "From the end of the last load under way to the start of the next one.",
+        ),
+        Setting(
+            "spare_backoff_s",
+            "limits.spare_backoff_ns",
+            values.seconds(),
+            "The same after one was lost; doubled with each further one.",
+        ),
+        Setting("spare_backoff_max_s", "limits.spare_backoff_max_ns", values.seconds(), "The longest such pause."),
+    ),
+)
+
 _READING = Section(
     "Reading model files",
     (
@@ -267,5 +293,5 @@ _LOGS = Section(
     ),
 )
 
-SECTIONS = (_LISTENING, _CONNECTIONS, _MODELS, _MACHINE, _QUEUE, _ENDINGS, _READING, _LOGS)
+SECTIONS = (_LISTENING, _CONNECTIONS, _MODELS, _MACHINE, _QUEUE, _SPARE, _ENDINGS, _READING, _LOGS)
 SETTINGS = tuple(setting for section in SECTIONS for setting in section.settings)

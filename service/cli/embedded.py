@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def embedded_settings() -> Settings:
-    """The user's settings, but on a free port of this machine, quiet, and with the demo model.
+    """The user's settings, but on a free port of this machine, quiet, without a spare, and with the demo model.
 
     Raises:
         WrongSetting: one cannot be used.
@@ -27,7 +27,8 @@ def embedded_settings() -> Settings:
     try:
         # The variables may ask to listen to others or on a taken port: that is meant for `serve`.
         resolved = resolve(sources({"host": "127.0.0.1", "port": "0"}))
-        settings = msgspec.structs.replace(resolved.settings, demo=True, log_level="error")
+        # One command, one load: a spare would be warm when nobody needs it any more.
+        settings = msgspec.structs.replace(resolved.settings, demo=True, log_level="error", spare=False)
         make_folders(settings)
     except ConfigError as error:
         raise WrongSetting(str(error)) from error

@@ -9,6 +9,7 @@ import os
 import trio
 from structlog.typing import FilteringBoundLogger
 
+from service.environment import EnvironmentClass
 from service.ports import Process, Processes
 from service.runner_link import RunnerLink
 from service.store.facts_cache import FileRefused
@@ -33,7 +34,7 @@ class FactsReader:
         self._processes = processes
         self._log = log
         self._limit_ns = limit_ns
-        self._memory_bytes = memory_bytes
+        self._kind = EnvironmentClass(Task.FACTS, memory_bytes)
 
     async def __call__(self, paths: tuple[str, ...], with_arrays: bool) -> ModelFacts:
         """See `ReadFacts`. A slow or broken reading is refused as such and not held against the file for ever."""
@@ -51,9 +52,7 @@ class FactsReader:
     async def _ask(self, question: ReadFacts) -> FactsRead | FactsRefused | None:
         """The process's answer; None when it has none."""
         try:
-            async with self._processes.spawn(
-                Task.FACTS, memory_bytes=self._memory_bytes, on_line=self._hear_line
-            ) as process:
+            async with self._processes.spawn(self._kind, on_line=self._hear_line) as process:
                 return await self._converse(process, question)
         except OSError as error:
             self._log.warning("the reader of model files cannot be started", why=error.strerror)

@@ -13,6 +13,7 @@ import trio
 
 from service.config import Settings
 from service.front import Answer, StoredModel
+from service.spare import SpareView
 from service.store.names import parse_name
 from statemachines.errors import Refusal, RefusalCode, RequestRefused, RoundhouseError
 from statemachines.facts import FileIdentity, LayerKind, LayerSizes, LoadedFacts, LoadKey, ModelFacts, ModelSizes
@@ -239,6 +240,9 @@ class FakeFront:
 
     def wall_time_ns(self, core_ns: int) -> int:
         return WALL_AT_ZERO_NS + core_ns
+
+    def spare(self) -> SpareView:
+        return SpareView("warm", 4242)
 
     def snapshot(self) -> StateView:
         return self.view

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 
 from runner.__main__ import main
-from runner.tasks import Poll, Receive, Send
+from runner.tasks import Poll, Receive, Send, Work
 from statemachines.errors import Refusal, RefusalCode
 from statemachines.facts import AllocationReport, LoadedFacts
 from statemachines.wire.link import Task
@@ -174,4 +174,4 @@ def replies(message: ToRunner, held: list[Generate]) -> list[ToService]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:], {Task.SERVE: parrot, Task.FACTS: obey})
+    main(sys.argv[1:], {Task.SERVE: Work(parrot), Task.FACTS: Work(obey)})

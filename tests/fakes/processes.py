@@ -13,12 +13,14 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from service.environment import EnvironmentClass
 from service.ports import unheard
 from statemachines.events import Exit
 from statemachines.wire.exits import ExitStatus
 from statemachines.wire.link import Task, runner_link
 from statemachines.wire.messages import PROTOCOL_VERSION, Hello, ToRunner, ToService
 
+SERVE, FACTS = EnvironmentClass(Task.SERVE), EnvironmentClass(Task.FACTS)
 FAKE_FD = 1_000_000
 """A descriptor that no process has."""
 
@@ -81,25 +83,31 @@ class FakeProcess:
     """A runner in a test's hands.
 
     Attributes:
+        kind: what it was started for and with.
         obeys_term: SIGTERM ends it at once.
         obeys_kill: so does SIGKILL; False is a process that hangs in the kernel.
         signals: what it was sent, in order.
     """
 
-    def __init__(self, pid: int, on_line: Callable[[str], None], task: str = Task.SERVE) -> None:
+    def __init__(self, pid: int, on_line: Callable[[str], None], kind: EnvironmentClass = SERVE) -> None:
         self.pid = pid
+        self.kind = kind
         self.link = FakeLink()
         self.link.on_let_go = lambda: self.exit(ExitStatus.LINK_CLOSED)
         self.on_line = on_line
         self.signals: list[str] = []
         self.obeys_term = True
         self.obeys_kill = True
-        self._state = runner_link(Task(task))
+        self._state = runner_link(Task(kind.task))
         self._exit: Exit | None = None
         self._gone = trio.Event()
         self._inbox: deque[ToRunner] = deque()
 
     # The port
+
+    @property
+    def has_ended(self) -> bool:
+        return self._exit is not None
 
     def terminate(self) -> None:
         self.signals.append("term")
@@ -157,11 +165,13 @@ class FakeProcesses:
 
     Attributes:
         fault: raised by the next spawns.
+        fault_once: raised by the next one only.
         gate: holds spawns back until it is set.
     """
 
     def __init__(self) -> None:
         self.fault: OSError | None = None
+        self.fault_once: OSError | None = None
         self.gate = trio.Event()
         self.gate.set()
         self.all: list[FakeProcess] = []
@@ -169,12 +179,13 @@ class FakeProcesses:
 
     @asynccontextmanager
     async def spawn(
-        self, task: str, *, memory_bytes: int | None = None, on_line: Callable[[str], None] = unheard
+        self, kind: EnvironmentClass, *, on_line: Callable[[str], None] = unheard
     ) -> AsyncIterator[FakeProcess]:
         await self.gate.wait()
-        if self.fault is not None:
-            raise self.fault
-        process = FakeProcess(os.getpid() + len(self.all) + 1, on_line, task)
+        fault, self.fault_once = self.fault_once or self.fault, None
+        if fault is not None:
+            raise fault
+        process = FakeProcess(os.getpid() + len(self.all) + 1, on_line, kind)
         self.all.append(process)
         self._send.send_nowait(process)
         try:

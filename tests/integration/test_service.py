@@ -1,4 +1,7 @@
-"""The whole service with real processes: how it starts, answers, and ends, and that nothing of it stays."""
+"""The whole service with real processes: how it starts, answers, and ends, and that nothing of it stays.
+
+Without a spare (`test_spare`), so that each process that is found is a runner.
+"""
 
 import json
 import os
@@ -55,7 +58,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(models: Path, tmp_path: Path) -> Settings:
     limits = Limits(shutdown_drain_ns=NS_PER_S // 10, stop_grace_ns=5 * NS_PER_S)
-    return Settings(models=models, state=tmp_path, port=0, strict=True, log_level="error", limits=limits)
+    return Settings(models=models, state=tmp_path, port=0, strict=True, spare=False, log_level="error", limits=limits)
 
 
 @dataclass
@@ -239,8 +242,8 @@ import msgspec
 from service.config import Settings
 from service.main import run
 from statemachines.limits import Limits
-settings = Settings(models=Path(sys.argv[1]), state=Path(sys.argv[2]), port=0, strict=True, log_format="json",
-                    limits=msgspec.json.decode(sys.argv[3], type=Limits))
+settings = Settings(models=Path(sys.argv[1]), state=Path(sys.argv[2]), port=0, strict=True, spare=False,
+                    log_format="json", limits=msgspec.json.decode(sys.argv[3], type=Limits))
 sys.exit(run(settings))
 """
 

@@ -27,6 +27,7 @@ from statemachines.wire.messages import (
     ThreadsSet,
     Tokens,
 )
+from tests.fakes.processes import FACTS, SERVE
 from tests.fakes.runner_talk import Talk, obedient_processes, talk_to
 
 LOAD = Load(("/models/a.gguf",), (FileIdentity(1, 2, 3, 4),), LoadOptions(context_tokens=4096))
@@ -35,7 +36,7 @@ LEASE = LeaseId(1)
 
 @asynccontextmanager
 async def loaded_runner() -> AsyncIterator[tuple[Process, Talk]]:
-    async with obedient_processes().spawn(Task.SERVE) as process:
+    async with obedient_processes().spawn(SERVE) as process:
         talk = await talk_to(process, Task.SERVE)
         await talk.send(LOAD)
         assert isinstance(await talk.hear(), Progress)
@@ -113,7 +114,7 @@ async def test_a_kill_ends_the_link_too() -> None:
 
 async def test_what_was_said_before_the_end_is_written_before_the_end() -> None:
     text = "x" * (20 * MIB)
-    async with obedient_processes().spawn(Task.FACTS) as process:
+    async with obedient_processes().spawn(FACTS) as process:
         talk = await talk_to(process)
         assert await talk.order(f"echo:{text}") == text
         await talk.send(ReadFacts((f"echo_and_exit:{text}",)))
@@ -142,7 +143,7 @@ async def test_a_service_that_never_reads_is_given_up() -> None:
 
 
 async def test_a_service_that_breaks_the_protocol_is_told_so_in_the_log() -> None:
-    async with obedient_processes().spawn(Task.SERVE) as process:
+    async with obedient_processes().spawn(SERVE) as process:
         await talk_to(process, Task.SERVE)
         await process.link.send(encode(SetThreads(2)))
         exit = await process.wait()
@@ -151,7 +152,7 @@ async def test_a_service_that_breaks_the_protocol_is_told_so_in_the_log() -> Non
 
 
 async def test_a_task_that_breaks_the_protocol_is_a_bug_of_the_runner() -> None:
-    async with obedient_processes().spawn(Task.FACTS) as process:
+    async with obedient_processes().spawn(FACTS) as process:
         await (await talk_to(process)).send(ReadFacts(("speak_out_of_turn",)))
         exit = await process.wait()
     assert exit.status == ExitStatus.CRASHED

@@ -81,9 +81,10 @@ SERVICE = """
 import os, signal, sys, trio
 from pathlib import Path
 from service.processes import RunnerProcesses
+from tests.fakes.processes import SERVE
 
 async def end_of(program):
-    async with RunnerProcesses([sys.executable, "-c", program]).spawn("serve") as process:
+    async with RunnerProcesses([sys.executable, "-c", program]).spawn(SERVE) as process:
         return await process.wait()
 
 Path(sys.argv[1], "cgroup.procs").write_text(str(os.getpid()))

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import trio
 
-from service.environment import ALLOWED, FIXED
+from service.environment import ALLOWED, FIXED, EnvironmentClass
 from service.ports import Process
 from service.processes import RunnerProcesses
 from statemachines.units import MIB
@@ -25,6 +25,7 @@ from statemachines.wire.exits import ExitStatus
 from statemachines.wire.link import Task
 from statemachines.wire.messages import Hello, ReadFacts, Shutdown
 from statemachines.wire.version import VERSION
+from tests.fakes.processes import FACTS
 from tests.fakes.runner_talk import Talk, obedient_processes, talk_to
 
 CHECKOUT = Path(__file__).parents[2]
@@ -33,7 +34,7 @@ STACK_BYTES = 112 * MIB
 
 
 async def test_the_product_s_own_command_greets_and_obeys_shutdown() -> None:
-    async with RunnerProcesses().spawn(Task.FACTS) as process:
+    async with RunnerProcesses().spawn(FACTS) as process:
         talk = Talk(process, Task.FACTS)
         hello = await talk.greet()
         assert (hello.pid, hello.version, hello.engine) == (process.pid, VERSION, "")
@@ -45,7 +46,7 @@ async def test_the_product_s_own_command_greets_and_obeys_shutdown() -> None:
 async def test_only_listed_variables_reach_a_runner() -> None:
     secrets = {"OPENAI_API_KEY": "sk-1", "HF_TOKEN": "hf", "DATABASE_URL": "postgres://", "LLAMA_API_KEY": "x"}
     own = {**secrets, "LD_PRELOAD": "", "OMP_NUM_THREADS": "64", "OMP_WAIT_POLICY": "active", "HOME": "/home/me"}
-    async with obedient_processes(own).spawn(Task.FACTS) as process:
+    async with obedient_processes(own).spawn(FACTS) as process:
         environment = json.loads(await (await talk_to(process)).order("environment"))
     # Some interpreters add a variable about their locale by themselves.
     assert {name: value for name, value in environment.items() if name != "LC_CTYPE"} == {**FIXED, "HOME": "/home/me"}
@@ -57,7 +58,7 @@ def test_every_listed_variable_has_a_reason_and_none_looks_like_a_secret() -> No
 
 
 async def test_a_runner_starts_apart_from_the_service_and_harmless() -> None:
-    async with obedient_processes().spawn(Task.FACTS) as process:
+    async with obedient_processes().spawn(FACTS) as process:
         situation = json.loads(await (await talk_to(process)).order("situation"))
     modules = situation.pop("modules")
     assert not {"numpy", "llama_cpp", "trio", "service"} & set(modules)
@@ -76,7 +77,7 @@ async def test_a_runner_starts_apart_from_the_service_and_harmless() -> None:
 
 async def test_what_a_runner_prints_reaches_the_log_and_the_report_of_its_end() -> None:
     lines: list[str] = []
-    async with obedient_processes().spawn(Task.FACTS, on_line=lines.append) as process:
+    async with obedient_processes().spawn(FACTS, on_line=lines.append) as process:
         talk = await talk_to(process)
         await talk.order("say:one")
         await talk.order(f"say_bytes:{b'native'.hex()}")
@@ -90,7 +91,7 @@ async def test_what_a_runner_prints_reaches_the_log_and_the_report_of_its_end() 
 async def test_what_it_prints_while_being_cancelled_is_still_heard() -> None:
     lines: list[str] = []
     with trio.CancelScope() as cancelled:
-        async with obedient_processes().spawn(Task.FACTS, on_line=lines.append) as process:
+        async with obedient_processes().spawn(FACTS, on_line=lines.append) as process:
             talk = await talk_to(process)
             cancelled.cancel()
             with trio.CancelScope(shield=True):
@@ -99,7 +100,7 @@ async def test_what_it_prints_while_being_cancelled_is_still_heard() -> None:
 
 
 async def test_a_memory_limit_makes_an_allocation_fail_and_the_end_says_so() -> None:
-    async with obedient_processes().spawn(Task.FACTS, memory_bytes=512 * MIB) as process:
+    async with obedient_processes().spawn(EnvironmentClass(Task.FACTS, 512 * MIB)) as process:
         talk = await talk_to(process)
         assert await talk.order(f"allocate:{16 * MIB}") == str(16 * MIB)
         await talk.send(ReadFacts((f"allocate:{1024 * MIB}",)))
@@ -110,7 +111,7 @@ async def test_a_memory_limit_makes_an_allocation_fail_and_the_end_says_so() -> 
 
 
 async def test_a_bug_in_a_task_ends_the_runner_with_its_traceback() -> None:
-    async with obedient_processes().spawn(Task.FACTS) as process:
+    async with obedient_processes().spawn(FACTS) as process:
         await (await talk_to(process)).send(ReadFacts(("fail:planted",)))
         exit = await process.wait()
     assert exit.status == ExitStatus.CRASHED
@@ -118,7 +119,7 @@ async def test_a_bug_in_a_task_ends_the_runner_with_its_traceback() -> None:
 
 
 async def test_a_native_crash_leaves_the_python_stack() -> None:
-    async with obedient_processes().spawn(Task.FACTS) as process:
+    async with obedient_processes().spawn(FACTS) as process:
         await (await talk_to(process)).send(ReadFacts(("crash",)))
         exit = await process.wait()
     assert exit.status == -signal.SIGABRT
@@ -143,7 +144,7 @@ async def test_sigterm_ends_a_runner_whose_engine_is_in_native_code() -> None:
 async def busy_runner() -> AsyncIterator[Process]:
     """A runner whose engine thread is in native code and stays there."""
     said_so = trio.Event()
-    async with obedient_processes().spawn(Task.FACTS, on_line=lambda _line: said_so.set()) as process:
+    async with obedient_processes().spawn(FACTS, on_line=lambda _line: said_so.set()) as process:
         await (await talk_to(process)).send(ReadFacts(("be_busy",)))
         await said_so.wait()
         yield process
@@ -155,9 +156,10 @@ async def runner_of_another_service(*orders: str) -> AsyncIterator[tuple[trio.Pr
     program = (
         "import signal, sys, trio\n"
         "from statemachines.wire.messages import ReadFacts\n"
+        "from tests.fakes.processes import FACTS\n"
         "from tests.fakes.runner_talk import *\n"
         "async def main():\n"
-        "    async with obedient_processes().spawn('facts') as process:\n"
+        "    async with obedient_processes().spawn(FACTS) as process:\n"
         "        talk = await talk_to(process)\n"
         "        for order in sys.argv[1:]: await talk.send(ReadFacts((order,)))\n"
         "        print(process.pid, flush=True); signal.pause()\n"
@@ -216,7 +218,7 @@ def unread_bytes(pipe: int) -> int:
 
 
 async def test_a_runner_of_another_protocol_says_so_and_leaves() -> None:
-    async with obedient_processes().spawn(Task.FACTS) as process:
+    async with obedient_processes().spawn(FACTS) as process:
         link = Talk(process, Task.FACTS).link
         data = bytearray(link.send(Hello(1, "test", 1)))
         data[data.index(b"protocol") + len(b"protocol")] = 99
@@ -228,15 +230,13 @@ async def test_a_runner_of_another_protocol_says_so_and_leaves() -> None:
 
 async def test_a_command_that_does_not_exist_is_an_os_error_and_leaves_nothing() -> None:
     with pytest.raises(FileNotFoundError):
-        async with RunnerProcesses(["/nowhere/python"]).spawn(Task.FACTS):
+        async with RunnerProcesses(["/nowhere/python"]).spawn(FACTS):
             pytest.fail("nothing was started")
 
 
 async def test_a_program_that_ends_at_once_is_an_end_like_any_other() -> None:
     lines: list[str] = []
-    async with RunnerProcesses([sys.executable, "-c", "print('no')"]).spawn(
-        Task.FACTS, on_line=lines.append
-    ) as process:
+    async with RunnerProcesses([sys.executable, "-c", "print('no')"]).spawn(FACTS, on_line=lines.append) as process:
         assert await process.link.receive() == b""
         assert (await process.wait()).status == 0
     assert lines == ["no"]
@@ -247,20 +247,20 @@ async def test_an_error_of_the_log_is_not_swallowed() -> None:
         raise ZeroDivisionError
 
     with pytest.RaisesGroup(ZeroDivisionError):
-        async with obedient_processes().spawn(Task.FACTS, on_line=broken) as process:
+        async with obedient_processes().spawn(FACTS, on_line=broken) as process:
             await (await talk_to(process)).order("say:x")
             await trio.sleep_forever()
 
 
 async def test_sigint_does_not_reach_it() -> None:
-    async with obedient_processes().spawn(Task.FACTS) as process:
+    async with obedient_processes().spawn(FACTS) as process:
         talk = await talk_to(process)
         os.kill(process.pid, signal.SIGINT)
         assert await talk.order("echo:still here") == "still here"
 
 
 async def test_many_runners_live_side_by_side() -> None:
-    async with obedient_processes().spawn(Task.FACTS) as first, obedient_processes().spawn(Task.FACTS) as second:
+    async with obedient_processes().spawn(FACTS) as first, obedient_processes().spawn(FACTS) as second:
         await talk_to(first)
         talk = await talk_to(second)
         first.kill()

@@ -8,10 +8,14 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from service.ports import Process, Processes
-from statemachines.wire.link import Task
+from service.clock import SystemClock
+from service.environment import EnvironmentClass
+from service.logs import make_log
+from service.ports import Process, Processes, unheard
+from service.spare import Spare
+from statemachines.limits import Limits
 from statemachines.wire.messages import ReadFacts
-from tests.fakes.processes import FakeProcess, FakeProcesses
+from tests.fakes.processes import FACTS, FakeProcess, FakeProcesses
 from tests.fakes.runner_talk import obedient_processes, talk_to
 
 
@@ -24,9 +28,9 @@ class Obedient:
 
     @asynccontextmanager
     async def spawn(
-        self, task: str, *, memory_bytes: int | None = None, on_line: Callable[[str], None] = print
+        self, kind: EnvironmentClass, *, on_line: Callable[[str], None] = unheard
     ) -> AsyncIterator[Process]:
-        async with self._fakes.spawn(task, memory_bytes=memory_bytes, on_line=on_line) as process:
+        async with self._fakes.spawn(kind, on_line=on_line) as process:
             self._nursery.start_soon(obey, process)
             yield process
 
@@ -43,9 +47,20 @@ async def obey(process: FakeProcess) -> None:
                 process.on_line(argument)
 
 
-@pytest.fixture(params=["real", "fake"])
+async def with_a_spare(processes: Processes, nursery: trio.Nursery) -> Processes:
+    """The same, with a warm spare that answers the next spawn."""
+    log = make_log(log_format="json", level="error")
+    spare = Spare(processes, FACTS, limits=Limits(), clock=SystemClock(), log=log)
+    nursery.start_soon(spare.run)
+    while spare.view().state != "warm":
+        await trio.lowlevel.checkpoint()
+    return spare
+
+
+@pytest.fixture(params=["real", "fake", "real spare", "fake spare"])
 async def processes(request: pytest.FixtureRequest, nursery: trio.Nursery) -> Processes:
-    return obedient_processes() if request.param == "real" else Obedient(nursery)
+    behind = obedient_processes() if "real" in request.param else Obedient(nursery)
+    return await with_a_spare(behind, nursery) if "spare" in request.param else behind
 
 
 async def test_both_ends_hear_each_other(processes: Processes) -> None:
@@ -55,7 +70,7 @@ async def test_both_ends_hear_each_other(processes: Processes) -> None:
         lines.append(line)
         heard.set()
 
-    async with processes.spawn(Task.FACTS, on_line=hear) as process:
+    async with processes.spawn(FACTS, on_line=hear) as process:
         talk = await talk_to(process)
         await talk.send(ReadFacts(("say:hello",)))
         await heard.wait()
@@ -65,7 +80,7 @@ async def test_both_ends_hear_each_other(processes: Processes) -> None:
 
 
 async def test_a_process_that_ends_closes_its_link_and_says_how_it_ended(processes: Processes) -> None:
-    async with processes.spawn(Task.FACTS) as process:
+    async with processes.spawn(FACTS) as process:
         talk = await talk_to(process)
         await talk.send(ReadFacts(("exit:3",)))
         assert await talk.hear() is None
@@ -76,7 +91,7 @@ async def test_a_process_that_ends_closes_its_link_and_says_how_it_ended(process
 
 async def test_two_may_wait_for_the_same_end(processes: Processes) -> None:
     exits = []
-    async with processes.spawn(Task.FACTS) as process:
+    async with processes.spawn(FACTS) as process:
 
         async def wait() -> None:
             exits.append(await process.wait())
@@ -90,7 +105,7 @@ async def test_two_may_wait_for_the_same_end(processes: Processes) -> None:
 
 
 async def test_a_wait_that_was_given_up_changes_nothing(processes: Processes) -> None:
-    async with processes.spawn(Task.FACTS) as process:
+    async with processes.spawn(FACTS) as process:
         with trio.CancelScope() as scope:
             scope.cancel()
             await process.wait()
@@ -100,14 +115,14 @@ async def test_a_wait_that_was_given_up_changes_nothing(processes: Processes) ->
 
 
 async def test_terminate_ends_it(processes: Processes) -> None:
-    async with processes.spawn(Task.FACTS) as process:
+    async with processes.spawn(FACTS) as process:
         await talk_to(process)
         process.terminate()
         assert (await process.wait()).status in (0, -signal.SIGTERM)
 
 
 async def test_kill_ends_it_and_is_no_lack_of_memory(processes: Processes) -> None:
-    async with processes.spawn(Task.FACTS) as process:
+    async with processes.spawn(FACTS) as process:
         process.kill()
         process.kill()
         exit = await process.wait()
@@ -116,7 +131,7 @@ async def test_kill_ends_it_and_is_no_lack_of_memory(processes: Processes) -> No
 
 
 async def test_signals_to_a_process_that_is_gone_do_nothing(processes: Processes) -> None:
-    async with processes.spawn(Task.FACTS) as process:
+    async with processes.spawn(FACTS) as process:
         process.kill()
         before = await process.wait()
         process.terminate()
@@ -127,14 +142,14 @@ async def test_signals_to_a_process_that_is_gone_do_nothing(processes: Processes
 
 
 async def test_leaving_the_context_ends_what_is_still_there(processes: Processes) -> None:
-    async with processes.spawn(Task.FACTS) as process:
+    async with processes.spawn(FACTS) as process:
         await talk_to(process)
     assert (await process.wait()).status == -signal.SIGKILL
 
 
 async def test_leaving_by_a_cancel_ends_it_too(processes: Processes) -> None:
     with trio.CancelScope() as scope:
-        async with processes.spawn(Task.FACTS) as process:
+        async with processes.spawn(FACTS) as process:
             await talk_to(process)
             scope.cancel()
             await trio.sleep_forever()
@@ -144,13 +159,13 @@ async def test_leaving_by_a_cancel_ends_it_too(processes: Processes) -> None:
 
 async def test_what_the_body_raises_leaves_as_it_is(processes: Processes) -> None:
     with pytest.raises(ZeroDivisionError):
-        async with processes.spawn(Task.FACTS) as process:
+        async with processes.spawn(FACTS) as process:
             raise ZeroDivisionError
     assert (await process.wait()).status == -signal.SIGKILL
 
 
 async def test_closing_the_link_lets_the_runner_go(processes: Processes) -> None:
-    async with processes.spawn(Task.FACTS) as process:
+    async with processes.spawn(FACTS) as process:
         await talk_to(process)
         await process.link.aclose()
         await process.link.aclose()
@@ -158,7 +173,7 @@ async def test_closing_the_link_lets_the_runner_go(processes: Processes) -> None
 
 
 async def test_a_link_that_we_closed_is_closed(processes: Processes) -> None:
-    async with processes.spawn(Task.FACTS) as process:
+    async with processes.spawn(FACTS) as process:
         await process.link.aclose()
         with pytest.raises(trio.ClosedResourceError):
             await process.link.receive()
@@ -167,7 +182,7 @@ async def test_a_link_that_we_closed_is_closed(processes: Processes) -> None:
 
 
 async def test_a_link_whose_runner_is_gone_is_broken(processes: Processes) -> None:
-    async with processes.spawn(Task.FACTS) as process:
+    async with processes.spawn(FACTS) as process:
         talk = await talk_to(process)
         process.kill()
         await process.wait()

@@ -20,7 +20,8 @@ async def debug_state(exchange: Exchange) -> Response:
     """The state of everything. It holds no text of any prompt or answer, because the core never sees one."""
     front = exchange.front
     view = msgspec.to_builtins(front.snapshot())
-    return json_reply({"engine": front.engine, **_readable(front, view)})
+    spare = msgspec.to_builtins(front.spare())
+    return json_reply({"engine": front.engine, "spare": spare, **_readable(front, view)})
 
 
 def _readable(front: Front, value: Any, name: str = "") -> Any:

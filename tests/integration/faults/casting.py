@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+from service.environment import EnvironmentClass
 from service.ports import Process, unheard
 from service.processes import RunnerProcesses
 from statemachines.wire.link import Task
@@ -33,9 +34,9 @@ class Casting:
         self._real = RunnerProcesses()
 
     def spawn(
-        self, task: str, *, memory_bytes: int | None = None, on_line: Callable[[str], None] = unheard
+        self, kind: EnvironmentClass, *, on_line: Callable[[str], None] = unheard
     ) -> AbstractAsyncContextManager[Process]:
-        return self._player(task).spawn(task, memory_bytes=memory_bytes, on_line=on_line)
+        return self._player(kind.task).spawn(kind, on_line=on_line)
 
     def _player(self, task: str) -> RunnerProcesses:
         if task != Task.SERVE or not self._scripts:

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from unittest import mock
 
 import httpx
+import msgspec
 import psutil
 import trio
 
@@ -41,6 +42,7 @@ from statemachines.limits import Limits
 from statemachines.snapshot import RunnerView, StateView
 from statemachines.states import RunnerState
 from statemachines.units import NS_PER_MS, LoadId, RunnerId
+from tests.integration.faults.casting import Casting
 from tests.integration.faults.clients import Asked
 from tests.integration.faults.gates import Gates
 from tests.service.shell import LogLines
@@ -234,7 +236,7 @@ async def faulted(settings: Settings, processes: Processes | None = None) -> Asy
     """
     with trio.fail_after(HUNG_S):
         async with trio.open_nursery() as nursery:
-            service = _make(settings, processes or RunnerProcesses(), nursery)
+            service = _make(_as_cast(settings, processes), processes or RunnerProcesses(), nursery)
             service.ready = await nursery.start(_run, service)
             try:
                 async with httpx.AsyncClient(base_url=service.ready.address, timeout=HUNG_S) as http:
@@ -248,6 +250,12 @@ async def faulted(settings: Settings, processes: Processes | None = None) -> Asy
                 service.stop.set()
         assert service.status == 0
         assert _runners_of_this_process() == []
+
+
+def _as_cast(settings: Settings, processes: Processes | None) -> Settings:
+    """Scripts are for the first loads, so none may be played by a spare."""
+    is_cast = isinstance(processes, Casting)
+    return msgspec.structs.replace(settings, spare=False) if is_cast else settings
 
 
 def _make(settings: Settings, processes: Processes, nursery: trio.Nursery) -> Faulted:

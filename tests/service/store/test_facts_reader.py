@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from service.environment import EnvironmentClass
 from service.logs import make_log
 from service.ports import Processes, unheard
 from service.processes import RunnerProcesses
@@ -96,14 +97,14 @@ async def test_a_path_that_cannot_be_sent_is_an_error_of_that_question() -> None
 
 
 async def test_the_process_gets_the_facts_task_and_a_memory_limit() -> None:
-    asked: list[tuple[str, int | None]] = []
+    asked: list[EnvironmentClass] = []
 
     class Watched:
         @asynccontextmanager
         async def spawn(
-            self, task: str, *, memory_bytes: int | None = None, on_line: Callable[[str], None] = unheard
+            self, kind: EnvironmentClass, *, on_line: Callable[[str], None] = unheard
         ) -> AsyncIterator[FakeProcess]:
-            asked.append((task, memory_bytes))
+            asked.append(kind)
             on_line("a line of its own")
             raise OSError
             yield  # a context manager needs one
@@ -111,5 +112,5 @@ async def test_the_process_gets_the_facts_task_and_a_memory_limit() -> None:
     lines = LogLines()
     with pytest.raises(RequestRefused):
         await reader(lines, Watched())(("x",), False)
-    assert asked == [(Task.FACTS, 1 * GIB)]
+    assert asked == [EnvironmentClass(Task.FACTS, 1 * GIB)]
     assert [row["text"] for row in lines.rows("the reader of model files says")] == ["a line of its own"]
