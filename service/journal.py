@@ -5,7 +5,6 @@ event, a broken invariant. A dump never raises and never fills a disk: few files
 takes the last steps when not even a file can be had.
 """
 
-import itertools
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +26,7 @@ class RingJournal:
     """Keeps the last steps; `dump` writes them as JSON lines.
 
     Args:
+        steps_max: how many are kept [count].
         folder: where to, at that moment; None when there is no folder that may be written to.
 
     Attributes:
@@ -50,7 +50,6 @@ class RingJournal:
         self._ring: deque[Entry] = deque(maxlen=steps_max)
         self.written = 0
         self.dumps = 0
-        self._turns = itertools.cycle(range(1, DUMP_FILES + 1))
 
     def write(self, event: AnyEvent, effects: tuple[AnyEffect, ...]) -> None:
         self._ring.append(Entry(event, effects))
@@ -78,8 +77,7 @@ class RingJournal:
         if folder is None:
             raise FileNotFoundError("no folder for journals")
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"journal-{next(self._turns)}.jsonl"
-        with path.open("w", encoding="utf-8") as file:
+        with _next_file(folder).open("w", encoding="utf-8") as file:
             file.writelines(self._lines(why, self._ring))
 
     def _lines(self, why: str, steps: Iterable[Entry]) -> Iterator[str]:
@@ -95,6 +93,12 @@ def read_dump(path: Path) -> tuple[Header, tuple[Entry, ...]]:
     """The header and the steps of a dumped journal; the counterpart of `RingJournal.dump`."""
     header, *steps = path.read_bytes().splitlines()
     return decode_header(header), tuple(map(decode, steps))
+
+
+def _next_file(folder: Path) -> Path:
+    """One that is not there yet, or the oldest; what an earlier run has left counts as well."""
+    files = [folder / f"journal-{number}.jsonl" for number in range(1, DUMP_FILES + 1)]
+    return min(files, key=lambda file: file.stat().st_mtime_ns if file.exists() else 0)
 
 
 def _line(item: Header | Entry) -> str:

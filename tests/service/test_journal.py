@@ -1,5 +1,6 @@
 """The journal: a ring, and a dump that never fails and never fills a disk."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,17 @@ def test_dumps_take_turns_in_few_files(tmp_path: Path) -> None:
 
     assert len(list(tmp_path.iterdir())) == DUMP_FILES
     assert read_dump(tmp_path / "journal-1.jsonl")[0].why == f"dump {DUMP_FILES}"
+
+
+def test_a_new_run_writes_over_the_oldest_dump_of_the_runs_before(tmp_path: Path) -> None:
+    for number in range(1, DUMP_FILES + 1):
+        (tmp_path / f"journal-{number}.jsonl").write_text("of an earlier run")
+        os.utime(tmp_path / f"journal-{number}.jsonl", (0, 3 if number != 5 else 2))
+
+    journal(tmp_path).dump("a crash")
+
+    changed = [path.name for path in tmp_path.iterdir() if "a crash" in path.read_text()]
+    assert changed == ["journal-5.jsonl"]
 
 
 def test_where_no_file_can_be_written_standard_error_gets_the_last_steps(
