@@ -30,6 +30,7 @@ from service.journal import RingJournal
 from service.listener import bind
 from service.metrics.counts import Counts
 from service.metrics.registry import Metrics
+from service.operators.health import Health
 from service.operators.lookout import Lookout
 from service.ports import GateOf, Processes, ungated
 from service.processes import RunnerProcesses
@@ -136,6 +137,7 @@ class Service:
         )
         self.lookout = Lookout(
             counts=counts,
+            health=Health(ask=self.reactor.ask, closed=self._core.closed, clock=clock, limit_ns=settings.health_ns),
             snapshot=self._core.snapshot,
             inbox_len=lambda: self.reactor.inbox_len,
             journal=self.journal,

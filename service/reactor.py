@@ -39,6 +39,26 @@ class Core(Protocol):
     def next_deadline(self) -> int | None: ...
 
 
+class Probe:
+    """A question to the loop itself: is anybody there? It stands in line with the events and decides nothing.
+
+    Attributes:
+        answered_at: core time of the answer [ns]; None until then.
+    """
+
+    def __init__(self) -> None:
+        self.answered_at: int | None = None
+        self._bell = trio.Event()
+
+    def answer(self, at: int) -> None:
+        self.answered_at = at
+        self._bell.set()
+
+    async def answered(self) -> None:
+        """Return when the loop has come to it."""
+        await self._bell.wait()
+
+
 class Reactor:
     """Takes events one by one to the core, and its effects to whoever performs them."""
 
@@ -47,7 +67,7 @@ class Reactor:
         self._clock = clock
         self._journal = journal
         self._witness = witness
-        self._inbox: deque[AnyEvent] = deque()
+        self._inbox: deque[AnyEvent | Probe] = deque()
         self._bell = trio.Event()
         self._now = 0
 
@@ -55,6 +75,13 @@ class Reactor:
         """Hand over a fact. Never refuses, never waits; safe in a task that is being cancelled."""
         self._inbox.append(event)
         self._bell.set()
+
+    def ask(self) -> Probe:
+        """Put a probe at the end of the inbox."""
+        probe = Probe()
+        self._inbox.append(probe)
+        self._bell.set()
+        return probe
 
     @property
     def inbox_len(self) -> int:
@@ -89,7 +116,11 @@ class Reactor:
     def _drain(self, perform: Perform) -> None:
         """Handle all that is there. It ends: nothing else runs meanwhile, and few effects post at once."""
         while self._inbox:
-            self._step(self._inbox.popleft(), perform)
+            item = self._inbox.popleft()
+            if isinstance(item, Probe):
+                item.answer(self._tick())
+            else:
+                self._step(item, perform)
         self._bell = trio.Event()
 
     def _is_due(self) -> bool:

@@ -15,8 +15,7 @@ from statemachines.entities import Load, Request, Runner
 from statemachines.errors import Refusal
 from statemachines.events import LeaseEnded, LeaseOutcome, RequestArrived, RequestFinished
 from statemachines.facts import LoadKey
-from statemachines.failures import REPLACED, STARTING, draining, waited_too_long
-from statemachines.lifecycle import ServiceState
+from statemachines.failures import REPLACED, closed, waited_too_long
 from statemachines.load import LoadTrigger
 from statemachines.memory import host_need
 from statemachines.queue import in_turn, queue_full
@@ -56,10 +55,8 @@ class Admission:
 
     def _refusal(self, request: Request, step: Step) -> Refusal | None:
         """(1) Not open yet, or not any more; (2) its file was replaced; (3) it would wait as one too many."""
-        if self._world.service.state is ServiceState.STARTING:  # (1)
-            return STARTING
-        if self._world.service.state is not ServiceState.OPEN:
-            return draining(self._world.service.gone_by - step.at)
+        if (refusal := closed(self._world.service, step.at)) is not None:  # (1)
+            return refusal
         ready = self._world.ready.get(request.key)
         if ready is not None and ready.is_retired:  # (2)
             return REPLACED

@@ -4,6 +4,7 @@ from statemachines.entities import Load, Runner
 from statemachines.errors import RETRY_AFTER_S, Refusal, RefusalCode
 from statemachines.events import Exit, LinkLost, LoadFailed, ProcessExited, SpawnFailed
 from statemachines.facts import LoadFailure
+from statemachines.lifecycle import Service, ServiceState
 from statemachines.load import LoadTrigger
 from statemachines.runner import RunnerTrigger
 from statemachines.units import format_bytes, format_duration, whole_seconds
@@ -121,6 +122,13 @@ def draining(left_ns: int) -> Refusal:
         "the server is shutting down; send the request again when it is back",
         whole_seconds(left_ns) + RESTART_S,
     )
+
+
+def closed(service: Service, at: int) -> Refusal | None:
+    """Why no request is taken at this moment; None while the service is open."""
+    if service.state is ServiceState.STARTING:
+        return STARTING
+    return None if service.state is ServiceState.OPEN else draining(service.gone_by - at)
 
 
 REPLACED = Refusal(

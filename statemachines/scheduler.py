@@ -24,7 +24,7 @@ from statemachines.effects import AnyEffect, FinishShutdown, SetThreads
 from statemachines.entities import Runner
 from statemachines.errors import InternalError, Refusal
 from statemachines.facts import LoadFailure, LoadKey
-from statemachines.failures import REPLACED, STOPPED_BY_OPERATOR, draining, wedged
+from statemachines.failures import REPLACED, STOPPED_BY_OPERATOR, closed, draining, wedged
 from statemachines.lifecycle import ServiceState, ServiceTrigger
 from statemachines.limits import Limits
 from statemachines.load import LoadTrigger
@@ -121,6 +121,10 @@ class Scheduler:
     def snapshot(self) -> StateView:
         """Everything, as of the last step."""
         return views.snapshot(self._world, self._at)
+
+    def closed(self, at: int) -> Refusal | None:
+        """Why no request would be taken at this moment; None while the service is open."""
+        return closed(self._world.service, at)
 
     def is_key_alive(self, key: LoadKey) -> bool:
         """Whether a load or a runner of this key exists."""

@@ -282,6 +282,12 @@ _LOGS = Section(
             fallback=Fallback("OLLAMA_DEBUG", ollama.log_level, "1 and 2: debug, -1: warning, -2: error."),
         ),
         Setting(
+            "health_s",
+            "health_ns",
+            values.seconds(least=0.001),
+            "How long the scheduler may take to answer /health before that says 503.",
+        ),
+        Setting(
             "metrics_models",
             "metrics_models_max",
             values.count(),

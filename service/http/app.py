@@ -22,7 +22,7 @@ from service.http.doors import Door
 from service.http.exchange import App, Exchange, Handler, Now, StackedRequest, is_answered_here
 from service.http.failures import answer_to
 from service.http.replies import BARE_TEXT, reply
-from service.http.routes import OPERATORS, ROUTES, WITH_HEAD
+from service.http.routes import HEALTH, OPERATORS, ROUTES, WITH_HEAD
 from service.operators.lookout import Lookout
 from service.quoting import quoted
 from service.version import own_version
@@ -80,7 +80,7 @@ def create_app(
     app.config["BODY_TIMEOUT"] = front.settings.body_ns / NS_PER_S
     app.config["RESPONSE_TIMEOUT"] = None  # it would cut streams, and open a cancel scope across a lease's
     app.url_map.merge_slashes = False
-    for route in OPERATORS if door is Door.OPERATORS else ROUTES:
+    for route in (HEALTH, *OPERATORS) if door is Door.OPERATORS else ROUTES:
         app.add_url_rule(
             route.path,
             endpoint=route.path,

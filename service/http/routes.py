@@ -16,6 +16,7 @@ from service.http.ollama.version import root, version
 from service.http.openai.chat import chat_completions
 from service.http.openai.models import list_models, show_model
 from service.http.operators.gate import gated
+from service.http.operators.health import health
 from service.http.operators.metrics import metrics
 from service.http.operators.state import debug_state
 
@@ -28,6 +29,7 @@ class Route(msgspec.Struct, frozen=True):
     handler: Handler
 
 
+HEALTH = Route("/health", ("GET", "HEAD"), health)
 SERVED = (
     Route("/", ("GET", "HEAD"), root),
     Route("/api/version", ("GET", "HEAD"), version),
@@ -40,6 +42,7 @@ SERVED = (
     # Of the converter "path", so that an id with a slash may be escaped or not.
     Route("/v1/models/<path:model>", ("GET",), show_model),
     Route("/v1/chat/completions", ("POST",), chat_completions),
+    HEALTH,
 )
 
 OPERATORS = (

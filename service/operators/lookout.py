@@ -5,6 +5,7 @@ from collections.abc import Callable
 from service.journal import RingJournal
 from service.metrics.counts import Counts
 from service.metrics.figures import Figures
+from service.operators.health import Health
 from service.ports import Clock
 from service.version import own_version
 from statemachines.limits import Limits
@@ -15,11 +16,13 @@ class Lookout:
     """The service from outside.
 
     Args:
+        health: whether it is fit to serve.
         snapshot: the core as of its last step.
         inbox_len: events that the core has not seen yet [count].
         engine: engine and version, or an empty string while unknown.
 
     Attributes:
+        health: as above.
         counts: what has happened so far; HTTP tells it of its answers.
     """
 
@@ -27,6 +30,7 @@ class Lookout:
         self,
         *,
         counts: Counts,
+        health: Health,
         snapshot: Callable[[], StateView],
         inbox_len: Callable[[], int],
         journal: RingJournal,
@@ -35,6 +39,7 @@ class Lookout:
         engine: str,
     ) -> None:
         self.counts = counts
+        self.health = health
         self._figures = Figures(
             snapshot=snapshot,
             now_ns=clock.now_ns,

@@ -184,6 +184,8 @@ class FakeFront:
     store: FakeStore = field(default_factory=lambda: FakeStore({model(): facts()}))
     script: Script = field(default_factory=Script)
     view: StateView = NOTHING_LOADED
+    shut: Refusal | None = None
+    """Why it takes no request, for `/health`."""
     engine: str = "fake 1.0"
     leased: list[tuple[str, int | None, int | None]] = field(default_factory=list)
     gpu_layers: list[int | None] = field(default_factory=list)

@@ -3,8 +3,11 @@
 from service.journal import RingJournal
 from service.metrics.counts import Counts
 from service.metrics.registry import Metrics
+from service.operators.health import Health
 from service.operators.lookout import Lookout
+from service.reactor import Probe
 from statemachines.limits import Limits
+from statemachines.units import NS_PER_S
 from tests.fakes.clock import HandClock
 from tests.fakes.front import FakeFront
 
@@ -14,6 +17,7 @@ def lookout_of(front: FakeFront) -> Lookout:
     clock, limits = HandClock(), Limits()
     return Lookout(
         counts=Counts(Metrics(), models_max=2),
+        health=Health(ask=_answered, closed=lambda _at: front.shut, clock=clock, limit_ns=NS_PER_S),
         snapshot=front.snapshot,
         inbox_len=lambda: 0,
         journal=RingJournal(version="0", limits=limits, clock=clock, folder=lambda: None, steps_max=10),
@@ -21,3 +25,10 @@ def lookout_of(front: FakeFront) -> Lookout:
         limits=limits,
         engine=front.engine,
     )
+
+
+def _answered() -> Probe:
+    """A reactor that is never busy."""
+    probe = Probe()
+    probe.answer(0)
+    return probe

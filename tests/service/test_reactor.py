@@ -191,3 +191,48 @@ async def test_an_effect_that_cannot_be_performed_is_as_fatal_as_a_broken_core()
 
     assert bench.journal.steps == [(ServiceOpened(), (SampleDevices(),))]
     assert len(bench.journal.dumps) == 1
+
+
+async def test_a_probe_is_answered_in_its_turn_at_its_time_and_is_no_step() -> None:
+    clock = HandClock(5)
+    core = ScriptedCore()
+    bench = Bench(core, clock)
+    bench.reactor.post(ServiceOpened())
+    probe = bench.reactor.ask()
+    bench.reactor.post(RequestFinished(request=RequestId(1)))
+    assert (bench.reactor.inbox_len, probe.answered_at) == (3, None)
+    clock.now = 7
+
+    await run_until_idle(bench)
+    await probe.answered()
+
+    assert (bench.reactor.inbox_len, probe.answered_at) == (0, 7)
+    assert len(bench.journal.steps) == len(core.events) == 2
+
+
+async def test_a_probe_behind_a_step_that_breaks_is_never_answered() -> None:
+    class Broken(ScriptedCore):
+        def handle(self, event: AnyEvent) -> tuple[AnyEffect, ...]:
+            raise ValueError(event)
+
+    bench = Bench(Broken(), HandClock())
+    bench.reactor.post(ServiceOpened())
+    probe = bench.reactor.ask()
+    with pytest.raises(InternalError):
+        await bench.run()
+    assert probe.answered_at is None
+
+
+async def test_a_witness_sees_each_step_before_it_is_performed() -> None:
+    effects = (SampleDevices(),)
+    seen: list[tuple[AnyEvent, tuple[AnyEffect, ...], int]] = []
+    bench = Bench(ScriptedCore(effects), HandClock(3))
+
+    def see(event: AnyEvent, answer: tuple[AnyEffect, ...]) -> None:
+        seen.append((event, answer, len(bench.performed)))
+
+    bench.reactor = Reactor(ScriptedCore(effects), clock=HandClock(3), journal=bench.journal, witness=see)
+    bench.reactor.post(ServiceOpened())
+    await run_until_idle(bench)
+    assert seen == [(ServiceOpened(at=3), effects, 0)]
+    assert bench.performed == [*effects]
