@@ -14,6 +14,7 @@ from service.connection import Connection
 from service.connections import Connections
 from service.http.app import hypercorn_config
 from service.logs import foreign_logger
+from service.seldom import Seldom
 from statemachines.limits import Limits
 from statemachines.units import NS_PER_S
 
@@ -101,7 +102,8 @@ class Carrier:
         closing: trio.Event,
         task_status: trio.TaskStatus[None],
     ) -> None:
-        foreign_logger("trio.serve_listeners", self._log)  # says it when no more connections can be accepted
+        # It says ten times a second that no connection can be accepted, when there is no descriptor left.
+        foreign_logger("trio.serve_listeners", self._log, Seldom())
         listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(listener))]
         async with trio.open_nursery() as nursery:
             await nursery.start(partial(trio.serve_listeners, serve, listeners, handler_nursery=clients))

@@ -9,8 +9,8 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TextIO
 
+from service.line_writer import LineWriter
 from service.ports import Clock
 from statemachines.effects import AnyEffect
 from statemachines.events import AnyEvent
@@ -70,7 +70,9 @@ class RingJournal:
             self._dump_to_file(why)
         except OSError:
             # A full disk must not hide the cause, nor end a service that could go on.
-            _write_all(sys.stderr, self._lines(why, tuple(self._ring)[-TAIL_STEPS:]))
+            last_resort = LineWriter(sys.stderr)
+            for line in self._lines(why, tuple(self._ring)[-TAIL_STEPS:]):
+                last_resort.write(line)
 
     def _dump_to_file(self, why: str) -> None:
         folder = self._folder()
@@ -103,10 +105,3 @@ def _next_file(folder: Path) -> Path:
 
 def _line(item: Header | Entry) -> str:
     return encode(item).decode() + "\n"
-
-
-def _write_all(file: TextIO, lines: Iterable[str]) -> None:
-    try:
-        file.writelines(lines)
-    except (OSError, ValueError):
-        return  # Standard error is closed or full as well: there is nobody left to tell.

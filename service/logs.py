@@ -2,53 +2,35 @@
 
 Honest levels: an *error* is something that an operator has to act on, a *warning* something that will hurt if it goes
 on, *info* what an operator wants to see on a quiet day, *debug* the rest. A client that leaves, a late event and
-"nothing to unload" are none of the first three. Writing a line never ends the service: with a full disk or a closed
-standard error there is nobody to tell, and requests still want answers.
+"nothing to unload" are none of the first three. Writing a line neither ends the service nor holds it up: with a full
+disk, or a standard error that nobody reads, lines are lost and counted, and requests are answered.
 """
 
 import logging
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TextIO
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
+from service.line_writer import LineWriter
+from service.seldom import Seldom
+
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
-class DeafWriter:
-    """A text stream whose failures are nobody's business."""
+class Lines:
+    """What structlog calls with a finished line, at whatever level."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, out: LineWriter) -> None:
+        self._out = out
 
-    def write(self, text: str) -> int:
-        with self._deaf():
-            self._stream.write(text)
-        return len(text)
+    def msg(self, line: str) -> None:
+        self._out.write(line + "\n")
 
-    def flush(self) -> None:
-        with self._deaf():
-            self._stream.flush()
-
-    @contextmanager
-    def _deaf(self) -> Iterator[None]:
-        try:
-            yield
-        except BrokenPipeError:
-            # The reader is gone for good. What the stream still holds would fail again when the process ends, and
-            # Python would make exit status 120 of it.
-            with open(os.devnull, "wb") as nothing:
-                os.dup2(nothing.fileno(), self._stream.fileno())
-        except (OSError, ValueError):
-            return
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
+    debug = info = warning = error = critical = msg
 
 
 def make_log(*, log_format: str, level: str, stream: TextIO | None = None) -> FilteringBoundLogger:
@@ -60,8 +42,12 @@ def make_log(*, log_format: str, level: str, stream: TextIO | None = None) -> Fi
     """
     out = stream if stream is not None else sys.stderr
     is_json = log_format == "json" or (log_format == "auto" and not out.isatty())
+
+    def tell_gap(lost: int) -> None:
+        log.warning("log lines were lost: nobody read them, or the disk was full", lines=lost)
+
     log: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.WriteLogger(DeafWriter(out)),  # type: ignore[arg-type]  # a TextIO as far as it is used
+        Lines(LineWriter(out, tell_gap)),
         processors=_processors(is_json=is_json, colors=out.isatty()),
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         cache_logger_on_first_use=True,
@@ -88,23 +74,30 @@ def _to_json(event: object, **_: object) -> str:
 
 
 class ForeignLines(logging.Handler):
-    """Brings the lines of libraries (the HTTP server) into our log, at their own level."""
+    """Brings the lines of libraries (the HTTP server) into our log, at their own level.
 
-    def __init__(self, log: FilteringBoundLogger) -> None:
+    Args:
+        complaint: how often; None for every one.
+    """
+
+    def __init__(self, log: FilteringBoundLogger, complaint: Seldom | None = None) -> None:
         super().__init__()
         self._log = log
+        self._complaint = complaint
 
     def emit(self, record: logging.LogRecord) -> None:
+        if self._complaint is not None and not self._complaint.lets_through():
+            return
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             text = f"{text}: {record.exc_info[1]!r}"
         self._log.log(record.levelno, text, source=record.name)
 
 
-def foreign_logger(name: str, log: FilteringBoundLogger) -> logging.Logger:
+def foreign_logger(name: str, log: FilteringBoundLogger, complaint: Seldom | None = None) -> logging.Logger:
     """A standard library logger of this name that speaks through ``log`` only."""
     logger = logging.getLogger(name)
-    logger.handlers = [ForeignLines(log)]
+    logger.handlers = [ForeignLines(log, complaint)]
     logger.propagate = False
     return logger
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from service.logs import foreign_logger, make_log, plain_tail, say_native
+from service.seldom import Seldom
 
 
 class Terminal(io.StringIO):
@@ -18,11 +19,12 @@ class Terminal(io.StringIO):
 
 
 class FullDisk(io.StringIO):
-    def write(self, _text: str) -> int:
-        raise OSError(28, "No space left on device")
+    is_full = True
 
-    def flush(self) -> None:
-        raise OSError(28, "No space left on device")
+    def write(self, text: str) -> int:
+        if self.is_full:
+            raise OSError(28, "No space left on device")
+        return super().write(text)
 
 
 def test_json_lines_begin_with_when_how_bad_and_what() -> None:
@@ -75,6 +77,21 @@ def test_a_full_disk_is_not_the_services_problem(log_format: str) -> None:
     make_log(log_format=log_format, level="info", stream=FullDisk()).info("nobody reads this")
 
 
+def test_what_was_lost_is_said_when_there_is_room_again() -> None:
+    out = FullDisk()
+    log = make_log(log_format="json", level="info", stream=out)
+    log.info("one")
+    log.info("two")
+    out.is_full = False
+    log.info("three")
+    log.info("four")
+
+    rows = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [row["event"] for row in rows[1:]] == ["three", "four"]
+    assert (rows[0]["level"], rows[0]["lines"]) == ("warning", 2)
+    assert "lost" in rows[0]["event"]
+
+
 def test_a_closed_standard_error_is_not_the_services_problem() -> None:
     out = io.StringIO()
     log = make_log(log_format="json", level="info", stream=out)
@@ -118,6 +135,17 @@ def test_libraries_speak_through_our_log_and_nowhere_else(capsys: pytest.Capture
     assert (row["level"], row["source"]) == ("warning", "roundhouse.test")
     assert row["event"] == "task x failed: ConnectionError('gone')"
     assert capsys.readouterr().err == ""
+    logging.getLogger("roundhouse.test").handlers.clear()
+
+
+def test_a_library_that_repeats_itself_is_heard_now_and_then() -> None:
+    out = io.StringIO()
+    log = make_log(log_format="json", level="info", stream=out)
+    logger = foreign_logger("roundhouse.test", log, Seldom())
+    for _ in range(100):
+        logger.error("no descriptor left")
+
+    assert len(out.getvalue().splitlines()) == 1
     logging.getLogger("roundhouse.test").handlers.clear()
 
 
