@@ -1,9 +1,11 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from service.cli.main import main
+from tests.service.cli.commands import roundhouse
 from tests.service.cli.fake_server import FakeServer, serving
 
 MODEL = {"name": "m:latest", "modified_at": "2020-01-01T00:00:00Z", "size": 1500, "digest": "0123456789abcdef"}
@@ -93,3 +95,18 @@ def test_an_address_that_is_none_is_a_usage_error() -> None:
 def test_a_proxy_is_not_asked_for_this_machine(server: FakeServer) -> None:
     result = CliRunner().invoke(main, ["list", "--host", server.url], env={"HTTP_PROXY": "http://127.0.0.1:1"})
     assert result.exit_code == 0
+
+
+def test_the_server_is_found_through_the_configuration_file(server: FakeServer, tmp_path: Path) -> None:
+    server.replies["GET /api/tags"] = []
+    server.reply("GET /api/tags", {"models": [MODEL]})
+    (tmp_path / "config.toml").write_text(f"port = {server.port}\n")
+    done = roundhouse("list", home=tmp_path, ROUNDHOUSE_HOME=str(tmp_path))
+    assert (done.returncode, done.stdout.splitlines()[1].split()[0]) == (0, "m:latest")
+
+
+def test_a_configuration_file_that_cannot_be_used_is_status_2(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("port = 'x'\n")
+    done = roundhouse("list", home=tmp_path, ROUNDHOUSE_HOME=str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f'Error: port = "x" in {tmp_path}/config.toml, line 1, cannot be used')

@@ -53,6 +53,12 @@ def test_a_relative_home_becomes_absolute_and_a_tilde_is_the_users(tmp_path: Pat
     assert rows(home=tmp_path, ROUNDHOUSE_HOME="rh")["models"][0] == str(Path.cwd() / "rh/models")
 
 
+def test_what_may_not_be_looked_at_is_neither_there_nor_missing(tmp_path: Path) -> None:
+    loop = tmp_path / "models"
+    loop.symlink_to(loop)
+    assert rows(home=tmp_path, ROUNDHOUSE_HOME=str(tmp_path))["models"][1] is None
+
+
 def test_people_get_a_table(tmp_path: Path) -> None:
     done = roundhouse("paths", home=tmp_path, ROUNDHOUSE_HOME=str(tmp_path))
     head, config, *_ = done.stdout.splitlines()
