@@ -22,6 +22,9 @@ from statemachines.facts import FileIdentity
 
 DIGESTS_MAX = 4_096
 """Digests that are remembered; the oldest are forgotten first."""
+MAGIC = b"GGUF"
+"""How a file begins that may get a digest. A link in the models folder may lead to any file that we may read: nobody
+should learn from us what another kind of file holds, not even its sum."""
 CHUNK_BYTES = 1 << 20
 """Hashed between two looks at whether the result is still wanted."""
 
@@ -37,6 +40,10 @@ class _Cache(msgspec.Struct, frozen=True):
 
 class FileChanged(Exception):
     """The file is not the one whose digest was wanted."""
+
+
+class NoModelFile(Exception):
+    """The file does not begin as a model file does."""
 
 
 class Digests:
@@ -91,17 +98,20 @@ class Digests:
             digest = await in_background(lambda is_unwanted: digest_of(path, identity, is_unwanted))
         except FileChanged:
             return
+        except NoModelFile:
+            self._give_up(identity, path, "it is not a GGUF file")
+            return
         except OSError as error:
-            self._give_up(identity, path, error)
+            self._give_up(identity, path, f"it cannot be read: {error.strerror}")
             return
         if digest is not None:
             self._known[identity] = digest
             self._log.debug("digest known", file=shown_file(path), digest=digest[:12])
             await self._save()
 
-    def _give_up(self, identity: FileIdentity, path: str, error: OSError) -> None:
+    def _give_up(self, identity: FileIdentity, path: str, why: str) -> None:
         self._given_up[identity] = None
-        self._log.warning("no digest", file=shown_file(path), why=f"it cannot be read: {error.strerror}")
+        self._log.warning("no digest", file=shown_file(path), why=why)
 
     # On disk
 
@@ -127,18 +137,26 @@ def digest_of(path: str, identity: FileIdentity, is_unwanted: Callable[[], bool]
 
     Raises:
         FileChanged: the file is, or becomes, another one.
+        NoModelFile: it does not begin as one.
         OSError: it cannot be read.
     """
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(CHUNK_BYTES))
-    with open(path, "rb", buffering=0) as file:
+    with open(path, "rb", buffering=0, opener=_open) as file:
         _check(file.fileno(), identity)
+        if os.pread(file.fileno(), len(MAGIC), 0) != MAGIC:
+            raise NoModelFile
         while count := file.readinto(buffer):
             digest.update(buffer[:count])
             if is_unwanted():
                 return None
         _check(file.fileno(), identity)
     return digest.hexdigest()
+
+
+def _open(path: str, flags: int) -> int:
+    """What has become a pipe meanwhile is not waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _check(descriptor: int, identity: FileIdentity) -> None:

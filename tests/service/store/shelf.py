@@ -69,7 +69,7 @@ class Shelf:
         store.open()
         return store
 
-    def put(self, name: str, content: str = "weights", *, modified_s: int = 1_000) -> Path:
+    def put(self, name: str, content: str = "GGUF weights", *, modified_s: int = 1_000) -> Path:
         """Copy a file in under another name first, as careful people do: it is replaced at one stroke."""
         fresh = self.folder / f"{name}.copying"
         fresh.write_text(content)

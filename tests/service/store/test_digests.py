@@ -26,17 +26,17 @@ def wanted() -> bool:
 
 def test_the_digest_is_sha256_of_the_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    path.write_bytes(os.urandom(digests.CHUNK_BYTES * 2 + 17))
+    path.write_bytes(b"GGUF" + os.urandom(digests.CHUNK_BYTES * 2 + 17))
     assert digest_of(str(path), identity_of(path.stat()), wanted) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_file_that_is_another_one_or_becomes_it_has_no_digest(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    path.write_bytes(b"before")
+    path.write_bytes(b"GGUF before")
     identity = identity_of(path.stat())
 
     def grow() -> bool:
-        path.write_bytes(b"afterwards")
+        path.write_bytes(b"GGUF afterwards")
         return False
 
     with pytest.raises(FileChanged):
@@ -74,12 +74,12 @@ async def test_files_that_are_looked_at_while_one_is_read_are_read_once(
 
 def test_an_unwanted_digest_is_given_up(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    path.write_bytes(b"x")
+    path.write_bytes(b"GGUF")
     assert digest_of(str(path), identity_of(path.stat()), lambda: True) is None
 
 
 async def test_a_split_model_has_the_digest_of_its_parts_digests(shelf: Shelf) -> None:
-    contents = ["one", "two"]
+    contents = ["GGUF one", "GGUF two"]
     for no, content in enumerate(contents, start=1):
         shelf.put(f"m-{no:05}-of-00002.gguf", content)
     await until_digests_are_known(shelf)
@@ -121,7 +121,7 @@ async def test_another_server_s_digests_are_used_and_not_written(tmp_path: Path,
     await until_digests_are_known(shelf)
     assert second.reopened().find("a").digest == shelf.find("a").digest
     before = (shelf.state / DIGESTS_FILE).read_bytes()
-    shelf.put("b.gguf", "other weights")
+    shelf.put("b.gguf", "GGUF other weights")
     await until_digests_are_known(second)
     assert (shelf.state / DIGESTS_FILE).read_bytes() == before
 
@@ -130,9 +130,40 @@ async def test_only_so_many_digests_are_remembered(shelf: Shelf, monkeypatch: py
     monkeypatch.setattr(digests, "DIGESTS_MAX", 2)
     found = digests.Digests(shelf.state_folder, shelf.log)
     for number in range(5):
-        path = shelf.put(f"{number}.gguf", str(number))
+        path = shelf.put(f"{number}.gguf", f"GGUF {number}")
         await found._find_out(identity_of(path.stat()), str(path))
-    assert list(found._known.values()) == [hashlib.sha256(str(number).encode()).hexdigest() for number in (3, 4)]
+    assert list(found._known.values()) == [hashlib.sha256(f"GGUF {number}".encode()).hexdigest() for number in (3, 4)]
+
+
+@pytest.mark.parametrize("content", [b"", b"GGU", b"root:x:0:0:\n", b"PK\x03\x04", b"\0GGUF"])
+async def test_a_link_to_what_is_no_model_file_does_not_tell_its_sum(
+    shelf: Shelf, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "secret").write_bytes(content)
+    (shelf.folder / "a.gguf").symlink_to(tmp_path / "secret")
+    await until_warned(shelf)
+    assert shelf.warnings() == [("a.gguf", "it is not a GGUF file")]
+    assert shelf.find("a").digest is None
+
+
+def test_a_file_that_has_become_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"GGUF")
+    identity = identity_of(path.stat())
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(FileChanged):
+        digest_of(str(path), identity, wanted)
+
+
+async def until_warned(shelf: Shelf) -> None:
+    """Run the store's background task until it has warned of something."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shelf.store.run)
+        while not shelf.warnings():
+            await trio.lowlevel.checkpoint()
+        assert len(shelf.names) == 1
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_file_that_cannot_be_read_is_given_up_with_one_warning(
@@ -143,13 +174,7 @@ async def test_a_file_that_cannot_be_read_is_given_up_with_one_warning(
 
     monkeypatch.setattr(digests, "digest_of", fail)
     shelf.put("a.gguf")
-    with trio.CancelScope() as scope:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(shelf.store.run)
-            while not shelf.warnings():
-                await trio.lowlevel.checkpoint()
-            assert shelf.names == ["a:latest"]
-            scope.cancel()
+    await until_warned(shelf)
     assert shelf.warnings() == [("a.gguf", "it cannot be read: Permission denied")]
     assert shelf.find("a").digest is None
 

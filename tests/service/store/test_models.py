@@ -61,7 +61,7 @@ def test_a_file_whose_tag_looks_like_a_source_is_found(shelf: Shelf) -> None:
 
 def test_a_replaced_file_is_a_new_model_and_the_old_key_is_told_once(one: Shelf) -> None:
     old = one.find("demo")
-    one.put("Demo.gguf", "other weights")
+    one.put("Demo.gguf", "GGUF other weights")
     new = one.find("demo")
     assert new.identities != old.identities
     assert new.key != old.key
@@ -126,7 +126,7 @@ async def test_a_loaded_file_that_is_replaced_is_told_though_nobody_asks(one: Sh
     async with watching(one, mock_clock) as pass_interval:
         await pass_interval()
         assert one.replaced == []
-        one.put("Demo.gguf", "other weights")
+        one.put("Demo.gguf", "GGUF other weights")
         await pass_interval()
         assert one.replaced == [old.key]
         await pass_interval()
@@ -144,7 +144,7 @@ async def test_a_loaded_file_that_is_gone_is_told_though_nobody_asks(one: Shelf,
 
 async def test_files_of_what_is_not_loaded_are_not_looked_at(one: Shelf, mock_clock: MockClock) -> None:
     async with watching(one, mock_clock) as pass_interval:
-        one.put("Demo.gguf", "other weights")
+        one.put("Demo.gguf", "GGUF other weights")
         await pass_interval()
         assert one.replaced == []
 
@@ -194,8 +194,8 @@ async def test_a_key_stays_while_somebody_is_about_to_load_under_it(one: Shelf) 
 
 
 async def test_files_with_the_same_content_share_a_key_once_it_is_known(shelf: Shelf) -> None:
-    shelf.put("a.gguf", "same")
-    shelf.put("b.gguf", "same")
+    shelf.put("a.gguf", "GGUF, the same")
+    shelf.put("b.gguf", "GGUF, the same")
     assert shelf.find("a").key != shelf.find("b").key
     await until_digests_are_known(shelf)
     assert shelf.find("a").key == shelf.find("b").key
