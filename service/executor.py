@@ -32,6 +32,9 @@ _TRANSITION_LEVELS = {
 """Transitions that an operator wants to see on a quiet day; the rest is for debugging. A runner's birth, its model
 and its end are told by its own task, which knows more about them."""
 
+_RUNG_LEVELS = {"TermLimit": "warning", "KillLimit": "error"}
+"""A runner that does not end when asked will do so again; one that not even SIGKILL ends holds its memory for good."""
+
 
 class Executor:
     """The dispatch table.
@@ -68,6 +71,7 @@ class Executor:
             effects.SampleDevices: self._sample_devices,
             effects.FinishShutdown: self._finish_shutdown,
             effects.ReportTransition: self._report_transition,
+            effects.ReportStage: self._report_stage,
             effects.ReportIgnored: self._report_ignored,
             effects.ReportIllegal: self._report_illegal,
         }
@@ -125,6 +129,10 @@ class Executor:
         self._say(level, f"{effect.machine} {effect.target}", effect.machine, effect.id, why=effect.why)
         if effect.machine == "runner" and effect.target == "dead":
             self._runners.forget(RunnerId(effect.id))
+
+    def _report_stage(self, effect: effects.ReportStage) -> None:
+        level = _RUNG_LEVELS.get(effect.trigger, "info")
+        self._say(level, f"runner {effect.stage}", "runner", effect.runner, why=effect.why)
 
     def _report_ignored(self, effect: effects.ReportIgnored) -> None:
         """Late and doubled events are the normal course of things."""

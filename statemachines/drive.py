@@ -9,7 +9,7 @@ its load, a load that closes tells its claimants, a change that may matter to wa
 from enum import Enum
 
 from statemachines.covers import covers
-from statemachines.effects import ReportIgnored, ReportIllegal, ReportTransition
+from statemachines.effects import ReportIgnored, ReportIllegal, ReportStage, ReportTransition
 from statemachines.entities import Load, Request, Runner
 from statemachines.errors import InternalError
 from statemachines.events import ModelLoaded
@@ -108,6 +108,7 @@ class Driver:
         self._report(RUNNER, runner.id, trigger, outcome, step, runner)
         if outcome.kind is not Kind.GO:
             if runner.stage is not stage:
+                step.emit(ReportStage(runner.id, str(runner.stage), str(trigger), outcome.why))
                 self._mark(runner)
             return
         if outcome.source is RunnerState.READY:

@@ -119,6 +119,19 @@ class ReportTransition(Effect, frozen=True):
     why: str = ""
 
 
+class ReportStage(Effect, frozen=True):
+    """A runner that is being stopped has come to another rung; its state is UNLOADING before and after.
+
+    Attributes:
+        stage: the new one, of `statemachines.states.Stage`.
+    """
+
+    runner: RunnerId
+    stage: str
+    trigger: str
+    why: str
+
+
 class ReportIgnored(Effect, frozen=True):
     """An event met a machine that is past caring: dropped, counted, journaled."""
 
@@ -150,6 +163,7 @@ AnyEffect = (
     | SampleDevices
     | FinishShutdown
     | ReportTransition
+    | ReportStage
     | ReportIgnored
     | ReportIllegal
 )

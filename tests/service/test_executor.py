@@ -12,6 +12,7 @@ from statemachines.effects import (
     RefuseRequest,
     ReportIgnored,
     ReportIllegal,
+    ReportStage,
     ReportTransition,
     SampleDevices,
     SetThreads,
@@ -88,6 +89,25 @@ async def test_transitions_have_the_level_that_an_operator_wants(
 
     (row,) = shell.lines.rows(f"{machine} {target}")
     assert (row["level"], row["why"], row[machine]) == (level, "because", 5)
+
+
+@pytest.mark.parametrize(
+    ("stage", "trigger", "level"),
+    [
+        ("terminating", "DrainLimit", "info"),
+        ("killing", "ShutdownForced", "info"),
+        ("killing", "TermLimit", "warning"),
+        ("unreapable", "KillLimit", "error"),
+    ],
+)
+async def test_b06_rungs_of_a_stop_are_louder_the_less_the_runner_heeds_them(
+    nursery: trio.Nursery, stage: str, trigger: str, level: str
+) -> None:
+    shell = Shell(nursery, settings())
+    shell.executor.perform(ReportStage(RunnerId(5), stage, trigger, "because"))
+
+    (row,) = shell.lines.rows(f"runner {stage}")
+    assert (row["level"], row["why"], row["runner"]) == (level, "because", 5)
 
 
 async def test_b06_lines_about_a_living_runner_say_its_new_state(autojump_clock: MockClock) -> None:

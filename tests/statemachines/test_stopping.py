@@ -17,7 +17,9 @@ def test_stopping_goes_by_rungs_each_with_a_deadline_and_ends_unreapable() -> No
     bench.pass_time(NS_PER_S)
     assert bench.runner(ONE).stage == "killing"
     assert [deadline.name for deadline in bench.runner(ONE).deadlines] == ["kill"]
+    assert [(rung.stage, rung.trigger) for rung in bench.now(effects.ReportStage)] == [("killing", "TermLimit")]
     bench.pass_time(2 * NS_PER_S)
+    assert [(rung.stage, rung.trigger) for rung in bench.now(effects.ReportStage)] == [("unreapable", "KillLimit")]
     view = bench.runner(ONE)
     assert (view.state, view.stage, view.deadlines) == ("unloading", "unreapable", ())
     assert bench.core.snapshot().devices[0].used_bytes > 0

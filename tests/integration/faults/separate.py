@@ -152,16 +152,19 @@ class Separate:
 
 
 @contextmanager
-def separate(models: Path, folder: Path, *, port: int = 0, limits: Limits | None = None) -> Iterator[Separate]:
+def separate(
+    models: Path, folder: Path, *, port: int = 0, limits: Limits | None = None, program: str = PROGRAM
+) -> Iterator[Separate]:
     """A service for as long as the context lasts; killed at its end if it still lives.
 
     Args:
         folder: for its state and its gates; the same one for another service on the same state folder.
+        program: what Python is started with.
     """
     gates = folder / f"gates-{time.monotonic_ns()}"
     gates.mkdir(parents=True)
     settings = [models, folder / "state", port, msgspec.json.encode(limits or fault_limits()).decode(), gates]
-    command = [sys.executable, "-c", PROGRAM, *map(str, settings)]
+    command = [sys.executable, "-c", program, *map(str, settings)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT) as process:
         service: Separate | None = None
         try:

@@ -49,7 +49,9 @@ async def test_asked_again_and_again_a_model_that_crashes_costs_two_tries_each_t
     ],
     ids=["at_its_start", "in_the_load", "broken_link", "not_started"],
 )
-async def test_a_load_that_fails_twice_is_told_with_its_reason(settings: Settings, script: str, words: str) -> None:
+async def test_b13_a_load_that_fails_twice_leaves_no_lease_and_is_told_with_its_reason(
+    settings: Settings, script: str, words: str
+) -> None:
     config = msgspec.structs.replace(settings, limits=limits(retry_backoff_ns=100 * NS_PER_S))
     async with faulted(config, Casting(script, script)) as service:
         asked = service.ask("polite")

@@ -25,6 +25,13 @@ def check_killed_by_us(service: Faulted, held: Held) -> None:
     assert not service.errors()
 
 
+def check_heeded_nothing(service: Faulted, held: Held) -> None:
+    """A warning says that it had to be killed because it did not end when asked."""
+    (row,) = service.rows("runner killing", runner=held.runner)
+    assert (row["level"], row["why"]) == ("warning", "did not end by itself")
+    check_killed_by_us(service, held)
+
+
 # While it loads: load_stall_s
 
 
@@ -148,7 +155,7 @@ async def test_frozen_while_it_drains_its_client_is_told_when_the_last_rung_has_
 
         assert last["error"].startswith("the model was stopped by an operator of this server")
         await service.dead(held.runner)
-        check_killed_by_us(service, held)
+        check_heeded_nothing(service, held)
 
 
 async def test_frozen_while_it_unloads_it_is_killed_after_its_grace(settings: Settings) -> None:
@@ -157,7 +164,7 @@ async def test_frozen_while_it_unloads_it_is_killed_after_its_grace(settings: Se
         assert [order.runner for order in service.effects(TerminateRunner)] == [held.runner]
         await service.expire("term", runner=held.runner)
         await service.dead(held.runner)
-        check_killed_by_us(service, held)
+        check_heeded_nothing(service, held)
 
 
 async def test_a_runner_that_neither_heeds_sigterm_nor_reads_is_killed_after_its_grace(settings: Settings) -> None:
@@ -168,7 +175,7 @@ async def test_a_runner_that_neither_heeds_sigterm_nor_reads_is_killed_after_its
         assert service.effects(KillRunner) == []
         await service.expire("term", runner=leaving)
         await service.dead(leaving)
-        check_killed_by_us(service, Held(leaving, service.pid(leaving)))
+        check_heeded_nothing(service, Held(leaving, service.pid(leaving)))
 
 
 async def test_a_frozen_runner_does_not_hold_up_the_end_of_the_service(settings: Settings) -> None:
@@ -183,4 +190,4 @@ async def test_a_frozen_runner_does_not_hold_up_the_end_of_the_service(settings:
 
         assert last["error"].startswith("the server is shutting down")
         await service.dead(held.runner)
-        check_killed_by_us(service, held)
+        check_heeded_nothing(service, held)

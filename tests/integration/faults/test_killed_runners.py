@@ -170,8 +170,8 @@ async def test_killed_while_the_service_drains_the_client_is_told_and_the_servic
         assert last["error"].startswith("the server is shutting down")
 
 
-async def test_killed_while_it_unloads_is_no_news(settings: Settings) -> None:
-    """B06: it was told to go, and it went."""
+async def test_b06_killed_while_it_unloads_is_no_news(settings: Settings) -> None:
+    """It was told to go, and it went."""
     async with faulted(settings) as service:
         held = await phases.unloading(service)
         murder(held.pid)

@@ -1,0 +1,47 @@
+"""A runner that even SIGKILL does not end: nobody waits for it, and its bytes are not given away."""
+
+import os
+from pathlib import Path
+
+from service.config import Settings
+from statemachines.states import RunnerState, Stage
+from statemachines.units import NS_PER_MS
+from tests.integration.faults import phases
+from tests.integration.faults.freezer import freezer
+from tests.integration.faults.harness import POLITE, check_books, faulted, limits
+from tests.integration.faults.separate import PROGRAM, separate
+
+
+async def test_it_keeps_its_bytes_until_it_is_reaped_and_its_model_is_answered_by_another(settings: Settings) -> None:
+    async with faulted(settings) as service:
+        with freezer() as ice:
+            held = await phases.unloading(service)
+            ice.freeze(held.pid)
+            await service.expire("term", runner=held.runner)
+            await service.expire("kill", runner=held.runner)
+            assert (await service.runner(RunnerState.UNLOADING)).stage is Stage.UNREAPABLE
+            (row,) = service.errors()
+            assert (row["event"], row["pid"], row["state"]) == ("runner unreapable", held.pid, "unloading")
+            booked = service.state().devices[0].used_bytes
+            assert booked > 0
+
+            reply = await service.generate("polite")
+            assert reply.json()["response"] == POLITE
+            assert service.state().devices[0].used_bytes == 2 * booked
+            check_books(service.state())
+
+        await service.dead(held.runner)
+        assert service.state().devices[0].used_bytes == booked
+
+
+def test_it_does_not_hold_up_the_end_of_the_service_which_names_it(models: Path, tmp_path: Path) -> None:
+    short = limits(stop_grace_ns=NS_PER_MS, kill_grace_ns=NS_PER_MS)
+    hasty = f"import service.processes; service.processes.REAP_S = 0; {PROGRAM}"  # its last attempt is not waited for
+    with separate(models, tmp_path, limits=short, program=hasty) as service, freezer() as ice:
+        service.generate("polite")
+        (runner,) = service.children()
+        ice.freeze(runner.pid)
+        assert service.end() == 0
+        row = service.until("stopped; runners that even SIGKILL did not end are left behind")
+        assert (row["level"], row["runners"]) == ("error", [1])
+    assert os.waitpid(runner.pid, 0)[0] == runner.pid  # it was ours when its parent had gone
