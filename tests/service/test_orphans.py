@@ -22,9 +22,11 @@ SERVER = """
 import sys
 from pathlib import Path
 import trio
+from service.environment import EnvironmentClass
 from service.processes import RunnerProcesses
+from statemachines.wire.link import Task
 async def main():
-    async with RunnerProcesses(state=Path(sys.argv[1])).spawn("facts") as process:
+    async with RunnerProcesses(state=Path(sys.argv[1])).spawn(EnvironmentClass(Task.FACTS)) as process:
         print(process.pid, flush=True)
         await trio.sleep_forever()
 trio.run(main)
