@@ -1,5 +1,6 @@
 """``roundhouse serve``: check the settings, then hand over to the service."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from service.cli.exits import CommandFailed, WrongSetting
 from service.cli.flags import SectionedCommand, config_flag, setting_flags
 from service.cli.folders import make_folders
 from service.cli.listening import Place, resolve_place
+from service.cli.notify import say_ready
 from service.cli.settings import Resolved, resolve, sources
 from statemachines.errors import ConfigError, DeviceError
 
@@ -41,7 +43,7 @@ def _start(resolved: Resolved, made: Sequence[Path], place: Place) -> int:
 
     _remark(resolved, made)
     try:
-        return run(resolved.settings)
+        return run(resolved.settings, on_ready=lambda ready: say_ready(ready, os.environ))
     except AddressTaken as error:
         from service.cli.neighbour import taken_words
 

@@ -93,6 +93,11 @@ def test_the_unit_waits_longer_than_the_server_may_take_to_end() -> None:
     assert unit()["KillMode"] == ["mixed"]
 
 
+def test_the_unit_waits_for_the_word_that_the_server_gives() -> None:
+    assert unit()["Type"] == ["notify"]
+    assert "NotifyAccess" not in unit()  # by default the main process may give it, and the server is that one
+
+
 def test_the_unit_knows_our_exit_statuses() -> None:
     assert unit()["SuccessExitStatus"] == [str(INTERRUPTED)]
     assert unit()["RestartPreventExitStatus"] == [str(USAGE)]

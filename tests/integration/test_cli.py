@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -53,10 +54,10 @@ class Server:
 
 
 @contextmanager
-def serve(home: Path, *args: str) -> Iterator[Server]:
+def serve(home: Path, *args: str, **variables: str) -> Iterator[Server]:
     command = [sys.executable, "-c", "from service.cli.main import main; main()", "serve", "--threads", "1"]
     command += ["--port", "0", "--log-format", "json", *args]
-    with subprocess.Popen(command, env=environment(home), stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(command, env=environment(home, **variables), stderr=subprocess.PIPE) as process:
         try:
             yield Server(process)
         finally:
@@ -109,6 +110,26 @@ def test_a_server_is_used_and_listed_and_stopped(tmp_path: Path) -> None:
         assert (stopped.returncode, stopped.stdout, stopped.stderr) == (0, "", "")
         assert roundhouse("stop", "nobody", "--host", server.url, home=tmp_path).returncode == 1
         assert server.end(signal.SIGTERM) == 0
+
+
+def test_one_folder_has_the_settings_the_models_and_the_state(tmp_path: Path) -> None:
+    folder = tmp_path / "roundhouse"
+    folder.mkdir()
+    (folder / "config.toml").write_text("demo = true\n")
+    with serve(tmp_path, ROUNDHOUSE_HOME=str(folder)) as server:
+        assert "demo:latest" in roundhouse("list", "--host", server.url, home=tmp_path).stdout
+        assert server.end(signal.SIGTERM) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["config.toml", "models", "state"]
+    assert [path.name for path in tmp_path.iterdir()] == ["roundhouse"]
+
+
+def test_systemd_hears_when_the_server_answers(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(str(tmp_path / "notify"))
+        ear.settimeout(LIMIT_S)
+        with serve(tmp_path, NOTIFY_SOCKET=str(tmp_path / "notify")) as server:
+            assert ear.recv(4096).decode().splitlines() == ["READY=1", f"STATUS=answers on {server.url}, 0 models"]
+            assert server.end(signal.SIGTERM) == 0
 
 
 def test_a_taken_port_is_said_with_who_has_it(tmp_path: Path) -> None:
