@@ -5,7 +5,7 @@ from collections import deque
 import trio
 
 from service.ports import ByteLink, Process
-from statemachines.events import Exit
+from statemachines.events import Exit, MemoryBound
 
 
 class BorrowedProcess:
@@ -26,6 +26,9 @@ class BorrowedProcess:
     @property
     def has_ended(self) -> bool:
         return self._process.has_ended
+
+    def memory_bound(self) -> MemoryBound | None:
+        return self._process.memory_bound()
 
     def terminate(self) -> None:
         self._process.terminate()

@@ -7,6 +7,7 @@ from service.reactor import Post
 from service.runner_record import RunnerRecord
 from statemachines import events
 from statemachines.errors import RemoteWireError
+from statemachines.events import MemoryBound
 from statemachines.facts import LoadedFacts
 from statemachines.units import format_bytes
 from statemachines.wire import messages as wire
@@ -18,16 +19,26 @@ class Hearing:
 
     Args:
         on_hello: called when the runner has answered.
+        bound: tells the limit on its memory.
 
     Attributes:
         loaded: what it holds; None until it is READY.
     """
 
-    def __init__(self, record: RunnerRecord, leases: OpenLeases, *, post: Post, on_hello: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        record: RunnerRecord,
+        leases: OpenLeases,
+        *,
+        post: Post,
+        on_hello: Callable[[], None],
+        bound: Callable[[], MemoryBound | None],
+    ) -> None:
         self._record = record
         self._leases = leases
         self._post = post
         self._on_hello = on_hello
+        self._bound = bound
         self.loaded: LoadedFacts | None = None
 
     def hear(self, message: ToService) -> None:
@@ -56,16 +67,25 @@ class Hearing:
         """What comes once in a runner's life, and is worth a line."""
         match message:
             case wire.Hello():
-                self._record.status = "loading model"
-                self._record.say("info", "runner answered", phase="hello", engine=message.engine)
-                self._on_hello()
+                self._hear_hello(message)
             case wire.Ready():
                 self._hear_ready(message)
             case wire.LoadFailed():
-                self._record.say("warning", "load failed", phase="load", kind=message.kind, reason=message.message)
-                self._post(events.LoadFailed(runner=self._record.runner, kind=message.kind, message=message.message))
+                self._hear_failure(message)
             case _:
                 raise RemoteWireError(f"{type(message).__name__} belongs to another task")
+
+    def _hear_hello(self, hello: wire.Hello) -> None:
+        self._record.status = "loading model"
+        bound = self._bound()
+        limits = {} if bound is None else {"memory_max": format_bytes(bound.limit_bytes), "memory_limit": bound.kind}
+        self._record.say("info", "runner answered", phase="hello", engine=hello.engine, **limits)
+        self._on_hello()
+
+    def _hear_failure(self, failed: wire.LoadFailed) -> None:
+        self._record.say("warning", "load failed", phase="load", kind=failed.kind, reason=failed.message)
+        runner, bound = self._record.runner, self._bound()
+        self._post(events.LoadFailed(runner=runner, kind=failed.kind, message=failed.message, bound=bound))
 
     def _hear_ready(self, ready: wire.Ready) -> None:
         self._record.status = "ok"

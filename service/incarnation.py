@@ -30,7 +30,7 @@ from service.version import own_version
 from statemachines import events
 from statemachines.effects import SpawnRunner
 from statemachines.errors import RemoteWireError
-from statemachines.events import Exit
+from statemachines.events import Exit, MemoryBound
 from statemachines.facts import LoadedFacts
 from statemachines.units import NS_PER_S
 from statemachines.wire import messages as wire
@@ -78,7 +78,9 @@ class Incarnation:
             stall_ns=around.settings.client_stall_ns,
             on_end=partial(around.on_answer, order.model),
         )
-        self._hearing = Hearing(self.record, self.leases, post=around.post, on_hello=self._ask_to_load)
+        self._hearing = Hearing(
+            self.record, self.leases, post=around.post, on_hello=self._ask_to_load, bound=self._memory_bound
+        )
         self._process: Process | None = None
         self._link: RunnerLink | None = None
         self._exit: Exit | None = None
@@ -154,6 +156,9 @@ class Incarnation:
         model, order = self._model, self._order
         gate_path = self._around.gate_of(order)
         self._send(wire.Load(model.paths, model.identities, order.options, order.threads, gate_path))
+
+    def _memory_bound(self) -> MemoryBound | None:
+        return None if self._process is None else self._process.memory_bound()
 
     def _hear_output(self, line: str) -> None:
         say_native(self.record.say, line)

@@ -1,12 +1,21 @@
-"""Did memory run out? The kernel's own count of the processes that it killed for memory.
+"""Did memory run out? The kernel's own count of the processes that it killed for memory, and what a process may have.
 
 A process that the kernel kills for memory looks like any other that got SIGKILL. What tells them apart is a counter
-that has grown: that of our control group, or the whole machine's where there is none. It names no process, so this
-is evidence, not proof: somebody who kills a runner by hand just after the kernel killed another process of the same
-group is taken for the kernel. Each killing is used for one process only.
+that has grown: that of the control group it was in, or the whole machine's where there is none. It names no process,
+so this is evidence, not proof: somebody who kills a runner by hand just after the kernel killed another process of the
+same group is taken for the kernel. Each killing is used for one process only.
+
+A process may be in another group than ours, and may be moved while it lives. Its group is looked up while that can
+be done: when it was started, when it first speaks, and now and then; of a dead process the kernel does not tell.
 """
 
+import resource
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+from service.cgroups import group_folders, parse_limit
+from statemachines.events import MemoryBound
 
 _PROC = Path("/proc")
 _CGROUP = Path("/sys/fs/cgroup")
@@ -14,50 +23,96 @@ _KEY = "oom_kill"
 
 
 class OomWitness:
-    """Reads the counter and remembers which killings have been accounted for.
+    """Reads the counters and remembers which killings have been accounted for.
 
     Args:
         proc, cgroup: where the kernel shows its files.
     """
 
     def __init__(self, proc: Path = _PROC, cgroup: Path = _CGROUP) -> None:
-        self._files = (*_group_files(proc, cgroup), proc / "vmstat")
-        self._accounted = 0
+        self._proc = proc
+        self._cgroup = cgroup
+        self._accounted: dict[Path, int] = {}
 
-    def count(self) -> int:
-        """Processes killed for memory until now; 0 on a system that does not count."""
-        return next((count for file in self._files if (count := _read(file)) is not None), 0)
+    def watch(self, pid: int) -> "OomWatch":
+        """Begin to watch a process that lives."""
+        return OomWatch(self, pid)
 
-    def claim(self, since: int) -> bool:
-        """Whether the kernel has killed a process since ``since`` was counted of which nobody has claimed to be it."""
-        accounted = max(since, self._accounted)
-        if self.count() <= accounted:
+    def groups(self, pid: int) -> str:
+        """In which groups a process is; nothing when it is gone."""
+        return _text(self._proc / str(pid) / "cgroup")
+
+    def counter(self, groups: str) -> Path | None:
+        """The file that counts for a process of these groups; None on a system that does not count."""
+        folders = group_folders(groups, self._cgroup)
+        files = [folder / name for kind, folder in folders for name in kind.kills]
+        return next((file for file in (*files, self._proc / "vmstat") if read_count(file) is not None), None)
+
+    def limits(self, groups: str) -> Iterator[int]:
+        """What each of these groups and those above may have [bytes], where that is limited."""
+        for kind, folder in group_folders(groups, self._cgroup):
+            text = _text(folder / kind.limit)
+            limit_bytes = parse_limit(text) if text else None
+            if limit_bytes is not None:
+                yield limit_bytes
+
+    def claim(self, counter: Path, since: int) -> bool:
+        """Whether ``counter`` has counted a killing since ``since`` that nobody has claimed."""
+        accounted = max(since, self._accounted.get(counter, 0))
+        if (read_count(counter) or 0) <= accounted:
             return False
-        self._accounted = accounted + 1
+        self._accounted[counter] = accounted + 1
         return True
 
 
-def _group_files(proc: Path, cgroup: Path) -> list[Path]:
-    """The files that may count for our own control group, the closest first.
+class OomWatch:
+    """One process, from its start.
 
-    Version 2 writes ``0::/path``, version 1 ``4:memory:/path``; in a container the path may be one of the machine
-    outside, and the group's files lie where the file system is mounted.
+    Attributes:
+        bound: the tightest limit that the system holds it to, as it was when last looked at; None without one.
     """
-    files: list[Path] = []
-    for line in _text(proc / "self" / "cgroup").splitlines():
-        number, controllers, path = line.split(":", 2)
-        if number == "0":
-            files += _in_or_at(cgroup, path, "memory.events")
-        elif "memory" in controllers.split(","):
-            files += _in_or_at(cgroup / "memory", path, "memory.oom_control")
-    return files
+
+    def __init__(self, witness: OomWitness, pid: int) -> None:
+        self.bound: MemoryBound | None = None
+        self._witness = witness
+        self._pid = pid
+        self._since: dict[Path, int] = {}
+        self.look()
+
+    def look(self) -> None:
+        """See in which group it is, and what it may have; nothing changes when it is gone."""
+        groups = self._witness.groups(self._pid)
+        counter = self._witness.counter(groups)
+        if counter is not None and (groups or not self._since):
+            self._since.setdefault(counter, read_count(counter) or 0)
+        if groups:
+            self.bound = self._tightest(groups)
+
+    def was_killed(self) -> bool:
+        """Whether the kernel killed it for memory, as far as counters can tell; true for one process per killing."""
+        return any(self._witness.claim(counter, since) for counter, since in self._since.items())
+
+    def _tightest(self, groups: str) -> MemoryBound | None:
+        bounds = [MemoryBound(limit_bytes, "of its control group") for limit_bytes in self._witness.limits(groups)]
+        space_bytes = address_space(self._pid)
+        if space_bytes is not None:
+            bounds.append(MemoryBound(space_bytes, "of its address space"))
+        return min(bounds, key=lambda bound: bound.limit_bytes, default=None)
 
 
-def _in_or_at(mount: Path, path: str, name: str) -> tuple[Path, Path]:
-    return mount / path.lstrip("/") / name, mount / name
+def address_space(pid: int) -> int | None:
+    """How much address space a process may have [bytes]; None for any, and where nobody can know."""
+    if sys.platform != "linux":
+        return None
+    try:
+        limit_bytes, _ = resource.prlimit(pid, resource.RLIMIT_AS)
+    except OSError:
+        return None
+    return None if limit_bytes == resource.RLIM_INFINITY else limit_bytes
 
 
-def _read(file: Path) -> int | None:
+def read_count(file: Path) -> int | None:
+    """The killings that a file counts; None when it counts none."""
     for line in _text(file).splitlines():
         key, _, value = line.partition(" ")
         if key == _KEY:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from service.environment import EnvironmentClass
 from statemachines.effects import AnyEffect, SpawnRunner
-from statemachines.events import AnyEvent, DevicesSampled, Exit
+from statemachines.events import AnyEvent, DevicesSampled, Exit, MemoryBound
 from statemachines.units import RequestId, RunnerId
 from statemachines.wire.messages import LeaseEnded
 
@@ -87,6 +87,12 @@ class Process(Protocol):
     @property
     def has_ended(self) -> bool:
         """Whether the system has seen its end, whoever has been told of it so far."""
+
+    def memory_bound(self) -> MemoryBound | None:
+        """The tightest limit on its memory that the system holds it to, as it is now; of one that is gone, as it was.
+
+        To be asked once it has greeted: until then it may still be on its way to where it is to live.
+        """
 
     def terminate(self) -> None:
         """SIGTERM: end in an orderly way. Without effect on a process that is gone."""

@@ -23,11 +23,11 @@ import trio
 
 from service.births import ProcessIdentity, own_identity
 from service.environment import EnvironmentClass, runner_environment
-from service.oom import OomWitness
+from service.oom import OomWatch, OomWitness
 from service.output import Lines
 from service.ports import ByteLink, unheard
 from service.socket_link import SocketLink
-from statemachines.events import Exit
+from statemachines.events import Exit, MemoryBound
 from statemachines.wire.exits import ExitStatus
 
 RUNNER = (sys.executable, "-P", "-m", "runner")
@@ -37,6 +37,8 @@ OWNER_FLAG = "--owner"
 (`service.orphans`). On the command line, and so from the first instant on: a list of runners could be behind."""
 NEUTRAL_FOLDER = "/"
 """Always there, and keeps no disk busy."""
+LOOK_S = 1
+"""How often it is looked in which control group a process is: somebody may move it."""
 REAP_S = 5
 """How long leaving waits for a process that was killed; one that hangs in the kernel is left behind."""
 OUTPUT_S = 1
@@ -56,12 +58,11 @@ class RunnerProcess:
         link: our end of its socket.
     """
 
-    def __init__(self, process: trio.Process, link: ByteLink, witness: OomWitness) -> None:
+    def __init__(self, process: trio.Process, link: ByteLink, memory: OomWatch) -> None:
         self.pid = process.pid
         self.link: ByteLink = link
         self._process = process
-        self._witness = witness
-        self._killed_before = witness.count()
+        self._memory = memory
         self._was_killed_by_us = False
         self._lines = Lines()
         self._reading = trio.CancelScope(shield=True)  # What a process says while it is being stopped is read too.
@@ -76,6 +77,11 @@ class RunnerProcess:
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
+    def memory_bound(self) -> MemoryBound | None:
+        """The tightest limit on its memory, as it is now; of a process that is gone, as it was."""
+        self._memory.look()
+        return self._memory.bound
+
     def terminate(self) -> None:
         """SIGTERM: end in an orderly way. Without effect on a process that is gone."""
         self._process.send_signal(signal.SIGTERM)
@@ -87,13 +93,20 @@ class RunnerProcess:
 
     async def wait(self) -> Exit:
         """How it ended, once it is reaped and its output is read; the same answer every time."""
-        status = await self._process.wait()
+        status = await self._end()
         if self._ran_out_of_memory is None:
             self._ran_out_of_memory = self._evidence(status)
         with trio.move_on_after(OUTPUT_S):
             await self._output_ended.wait()
-        self._exit = self._exit or Exit(status, self._ran_out_of_memory, self._lines.tail)
+        self._exit = self._exit or Exit(status, self._ran_out_of_memory, self._lines.tail, self._memory.bound)
         return self._exit
+
+    async def _end(self) -> int:
+        """Wait for it, and look now and then where it is: once it is dead nobody can say."""
+        while True:
+            with trio.move_on_after(LOOK_S):
+                return await self._process.wait()
+            self._memory.look()
 
     async def read_output(self, on_line: Callable[[str], None]) -> None:
         """Read stdout and stderr to their end; until `leave` at the latest."""
@@ -118,7 +131,7 @@ class RunnerProcess:
 
     def _evidence(self, status: int) -> bool:
         if status == -signal.SIGKILL and not self._was_killed_by_us:
-            return self._witness.claim(self._killed_before)
+            return self._memory.was_killed()
         return status == ExitStatus.OUT_OF_MEMORY
 
 
@@ -184,7 +197,7 @@ class RunnerProcesses:
             except BaseException:
                 ours.close()
                 raise
-        return RunnerProcess(process, SocketLink(ours), self._witness)
+        return RunnerProcess(process, SocketLink(ours), self._witness.watch(process.pid))
 
     async def _open(self, kind: EnvironmentClass, fd: int) -> trio.Process:
         limit = () if kind.memory_bytes is None else ("--memory-bytes", str(kind.memory_bytes))

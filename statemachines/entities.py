@@ -82,6 +82,7 @@ class Load:
 
     Attributes:
         need: bytes it will hold on the host, by formula or by what an earlier load taught.
+        room_bytes: what could be had when its latest incarnation was started.
         turn: the step of arrival of the oldest request that ever claimed it; who came earlier is served before it.
         claimants, behind: requests that it will serve, and those that wait for it to get out of the way; in order.
         runner: its incarnation while STARTING.
@@ -104,6 +105,7 @@ class Load:
         "need",
         "opened_at",
         "options",
+        "room_bytes",
         "runner",
         "state",
         "turn",
@@ -127,6 +129,7 @@ class Load:
         self.options = options
         self.need = need
         self.opened_at = at
+        self.room_bytes = 0
         self.turn: int | None = None
         self.attempts_max = attempts_max
         self.state = LoadState.WAITING

@@ -102,11 +102,28 @@ class ModelLoaded(RunnerEvent, frozen=True):
     report: AllocationReport
 
 
+class MemoryBound(msgspec.Struct, frozen=True):
+    """A limit that the system holds a process to.
+
+    Attributes:
+        limit_bytes: how much it may have [bytes].
+        kind: what it is a limit of, as the end of the sentence "a limit ...".
+    """
+
+    limit_bytes: int
+    kind: str
+
+
 class LoadFailed(RunnerEvent, frozen=True):
-    """The runner says that it cannot load; its process is about to exit."""
+    """The runner says that it cannot load; its process is about to exit.
+
+    Attributes:
+        bound: the tightest limit on its memory; None without one.
+    """
 
     kind: LoadFailure
     message: str
+    bound: MemoryBound | None = None
 
 
 class LinkLost(RunnerEvent, frozen=True):
@@ -122,11 +139,13 @@ class Exit(msgspec.Struct, frozen=True):
         status: exit status, or minus the signal's number.
         was_out_of_memory: the kernel's or a limit's own record says that memory ran out.
         stderr_tail: its last lines, for logs and operators only.
+        bound: the tightest limit on its memory; None without one.
     """
 
     status: int
     was_out_of_memory: bool = False
     stderr_tail: str = ""
+    bound: MemoryBound | None = None
 
 
 class ProcessExited(RunnerEvent, frozen=True):

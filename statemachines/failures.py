@@ -2,7 +2,7 @@
 
 from statemachines.entities import Load, Runner
 from statemachines.errors import RETRY_AFTER_S, Refusal, RefusalCode
-from statemachines.events import Exit, LinkLost, LoadFailed, ProcessExited, SpawnFailed
+from statemachines.events import Exit, LinkLost, LoadFailed, MemoryBound, ProcessExited, SpawnFailed
 from statemachines.facts import LoadFailure
 from statemachines.lifecycle import Service, ServiceState
 from statemachines.load import LoadTrigger
@@ -34,14 +34,14 @@ def told(runner: Runner, trigger: RunnerTrigger, fact: object) -> tuple[LoadTrig
     if runner.ordered is not None:
         return TOLD_AS[trigger], runner.ordered
     if isinstance(fact, ProcessExited) and fact.exit.was_out_of_memory:
-        return LoadTrigger.LOAD_REFUSED, out_of_memory(runner.load)
+        return LoadTrigger.LOAD_REFUSED, out_of_memory(runner.load, fact.exit.bound)
     return TOLD_AS[trigger], _refusal(runner.load, fact)
 
 
 def _refusal(load: Load, fact: object) -> Refusal:
     match fact:
-        case LoadFailed(kind=LoadFailure.OUT_OF_MEMORY):
-            return out_of_memory(load)
+        case LoadFailed(kind=LoadFailure.OUT_OF_MEMORY, bound=bound):
+            return out_of_memory(load, bound)
         case LoadFailed(kind=LoadFailure.REPLACED):
             return REPLACED
         case LoadFailed(message=message):
@@ -65,13 +65,13 @@ def how_it_ended(exit: Exit) -> str:
     return f"signal {-exit.status}" if exit.status < 0 else f"exit status {exit.status}"
 
 
-def out_of_memory(load: Load) -> Refusal:
-    """The machine ran out although the plan said it fits."""
-    return Refusal(
-        RefusalCode.OUT_OF_MEMORY,
-        f"the model needs about {format_bytes(load.need.total_bytes)} ({load.need.words()}), and memory ran out while "
-        "it was loaded; ask for a smaller num_ctx, choose a smaller model, or free memory on the server",
-    )
+def out_of_memory(load: Load, bound: MemoryBound | None) -> Refusal:
+    """Memory ran out although the plan said it fits: what was planned, what there was, and who may have said less."""
+    needs = f"the model needs about {format_bytes(load.need.total_bytes)} of memory ({load.need.words()})"
+    had = f"{format_bytes(load.room_bytes)} were free for it when its load began, and memory ran out all the same"
+    held = f": its process may have at most {format_bytes(bound.limit_bytes)}, a limit {bound.kind}" if bound else ""
+    what_to_do = "ask for a smaller num_ctx, choose a smaller model, or free memory on the server"
+    return Refusal(RefusalCode.OUT_OF_MEMORY, f"{needs}; {had}{held}; {what_to_do}")
 
 
 def never_fits(load: Load, capacity_bytes: int, budget_bytes: int) -> Refusal:

@@ -144,6 +144,7 @@ class Planner:
         runner = Runner(world.next_runner(), load, at=step.at, keep_alive_ns=keep_alive_ns)
         runner.stopped_at_step = stopped_at_step
         world.runners[runner.id] = runner
+        load.room_bytes = world.ledger.free_bytes
         world.ledger.reserve(runner.id, mapped_bytes=load.need.mapped_bytes, own_bytes=load.need.own_bytes)
         world.threads.add(runner.id)
         step.arm(DeadlineName.STALL, runner.id, world.limits.load_stall_ns)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import psutil
 
+from service.cgroups import CgroupFiles, levels, memory_cgroups, parse_limit
 from statemachines.errors import DeviceError
 from statemachines.events import DeviceSample, DevicesSampled, Resident
 from statemachines.units import HOST, KIB, RunnerId
@@ -23,19 +24,6 @@ class Figure(NamedTuple):
     total_bytes: int
     free_bytes: int
     source: str
-
-
-class CgroupFiles(NamedTuple):
-    """How one version of cgroups names what we read."""
-
-    version: int
-    limit: str
-    usage: str
-    inactive: str
-
-
-V1 = CgroupFiles(1, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-V2 = CgroupFiles(2, "memory.max", "memory.current", "inactive_file")
 
 
 class HostMemory:
@@ -79,8 +67,7 @@ class HostMemory:
 
     def _read_level(self, files: CgroupFiles, level: PurePosixPath) -> Figure | None:
         """A container often sees the path but not the folder: a level that is not there limits nothing."""
-        root = self._cgroups / "memory" if files.version == V1.version else self._cgroups
-        folder = root / level
+        folder = self._cgroups / files.folder / level
         try:
             texts = [(folder / name).read_text() for name in (files.limit, files.usage, "memory.stat")]
             return parse_cgroup(files, level, *texts)
@@ -118,28 +105,11 @@ def parse_meminfo(text: str) -> Figure:
     return Figure(total, free, "MemAvailable")
 
 
-def memory_cgroups(text: str) -> Iterator[tuple[CgroupFiles, PurePosixPath]]:
-    """The memory cgroups in ``/proc/self/cgroup``: ``id:controllers:path`` per line, ``0::path`` for version 2."""
-    for line in text.splitlines():
-        number, controllers, path = line.split(":", 2)
-        if "memory" in controllers.split(","):
-            yield V1, PurePosixPath(path)
-        elif number == "0" and not controllers:
-            yield V2, PurePosixPath(path)
-
-
-def levels(path: PurePosixPath) -> Iterator[PurePosixPath]:
-    """The cgroup and all above it, relative to the root: a limit anywhere up the tree binds."""
-    inner = PurePosixPath(*(part for part in path.parts if part not in ("/", "..")))
-    yield inner
-    yield from inner.parents
-
-
 def parse_cgroup(files: CgroupFiles, level: PurePosixPath, limit: str, usage: str, stat: str) -> Figure | None:
     """What one cgroup leaves, or None when it has no limit."""
-    if limit.strip() == "max":
+    limit_bytes, usage_bytes = parse_limit(limit), int(usage)
+    if limit_bytes is None:
         return None
-    limit_bytes, usage_bytes = int(limit), int(usage)
     rows = dict(line.split() for line in stat.splitlines())
     free = limit_bytes - usage_bytes + int(rows.get(files.inactive, 0))
     return Figure(limit_bytes, max(0, free), f"cgroup v{files.version} /{'' if str(level) == '.' else level}")

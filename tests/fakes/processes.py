@@ -15,7 +15,7 @@ import trio
 
 from service.environment import EnvironmentClass
 from service.ports import unheard
-from statemachines.events import Exit
+from statemachines.events import Exit, MemoryBound
 from statemachines.wire.exits import ExitStatus
 from statemachines.wire.link import Task, runner_link
 from statemachines.wire.messages import PROTOCOL_VERSION, Hello, ToRunner, ToService
@@ -87,6 +87,7 @@ class FakeProcess:
         obeys_term: SIGTERM ends it at once.
         obeys_kill: so does SIGKILL; False is a process that hangs in the kernel.
         signals: what it was sent, in order.
+        bound: the limit on its memory.
     """
 
     def __init__(self, pid: int, on_line: Callable[[str], None], kind: EnvironmentClass = SERVE) -> None:
@@ -98,6 +99,7 @@ class FakeProcess:
         self.signals: list[str] = []
         self.obeys_term = True
         self.obeys_kill = True
+        self.bound: MemoryBound | None = None
         self._state = runner_link(Task(kind.task))
         self._exit: Exit | None = None
         self._gone = trio.Event()
@@ -108,6 +110,9 @@ class FakeProcess:
     @property
     def has_ended(self) -> bool:
         return self._exit is not None
+
+    def memory_bound(self) -> MemoryBound | None:
+        return self.bound
 
     def terminate(self) -> None:
         self.signals.append("term")
@@ -154,7 +159,7 @@ class FakeProcess:
     def exit(self, status: int = 0, *, was_out_of_memory: bool = False, leaves_link_open: bool = False) -> None:
         """End; the system closes the link, unless a stranger holds its other end."""
         if self._exit is None:
-            self._exit = Exit(status, was_out_of_memory, "last words")
+            self._exit = Exit(status, was_out_of_memory, "last words", self.bound)
             self._gone.set()
             if not leaves_link_open:
                 self.link.close()

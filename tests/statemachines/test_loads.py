@@ -257,6 +257,20 @@ def test_b04_running_out_of_memory_is_refused_with_the_sums(by_exit: bool) -> No
     refusal = bench.refusal_of(request)
     assert refusal.code is RefusalCode.OUT_OF_MEMORY
     assert "weights 100.0 MiB" in refusal.message
+    assert "were free for it when its load began, and memory ran out all the same; ask for" in refusal.message
+
+
+@pytest.mark.parametrize("by_exit", [False, True])
+def test_b04_a_limit_that_the_system_set_for_the_runner_is_named(by_exit: bool) -> None:
+    bench = Bench()
+    request = bench.ask("a")
+    runner, bound = RunnerId(1), events.MemoryBound(64 << 20, "of its control group")
+    if by_exit:
+        bench.give(events.ProcessExited(runner=runner, exit=events.Exit(-9, was_out_of_memory=True, bound=bound)))
+    else:
+        kind = LoadFailure.OUT_OF_MEMORY
+        bench.give(events.LoadFailed(runner=runner, kind=kind, message="no", bound=bound))
+    assert "its process may have at most 64.0 MiB, a limit of its control group" in bench.refusal_of(request).message
 
 
 def test_a_file_that_changed_under_the_load_is_said_so() -> None:

@@ -7,22 +7,11 @@ from pathlib import Path, PurePosixPath
 import psutil
 import pytest
 
-from service.devices.host import (
-    V1,
-    V2,
-    CgroupFiles,
-    Figure,
-    HostMemory,
-    from_psutil,
-    levels,
-    memory_cgroups,
-    parse_cgroup,
-    parse_meminfo,
-    tightest,
-)
+from service.cgroups import V1, V2, CgroupFiles
+from service.devices.host import Figure, HostMemory, from_psutil, parse_cgroup, parse_meminfo, tightest
 from statemachines.errors import DeviceError
 from statemachines.events import DeviceSample
-from statemachines.units import GIB, HOST, KIB, MIB, RunnerId
+from statemachines.units import GIB, HOST, KIB, RunnerId
 
 MEMINFO = """\
 MemTotal:       24684084 kB
@@ -57,26 +46,6 @@ def test_a_meminfo_that_lacks_what_we_need_is_an_error(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (CGROUP_V2, [(V2, PurePosixPath("/user.slice/user-1000.slice/session-2.scope"))]),
-        (CGROUP_V1, [(V1, PurePosixPath("/docker/4a1b")), (V2, PurePosixPath("/system.slice/containerd.service"))]),
-        ("5:cpu,memory:/x\n", [(V1, PurePosixPath("/x"))]),
-        ("5:cpu:/x\n", []),
-        ("", []),
-    ],
-)
-def test_the_memory_cgroups_of_a_process_are_found_in_both_versions(text: str, expected: list[object]) -> None:
-    assert list(memory_cgroups(text)) == expected
-
-
-def test_every_level_up_to_the_root_is_looked_at() -> None:
-    assert [str(level) for level in levels(PurePosixPath("/a/b"))] == ["a/b", "a", "."]
-    assert [str(level) for level in levels(PurePosixPath("/"))] == ["."]
-    assert [str(level) for level in levels(PurePosixPath("/../../outside"))] == ["outside", "."]
-
-
-@pytest.mark.parametrize(
     ("files", "limit", "usage", "stat", "expected"),
     [
         (V2, "10000\n", "6000\n", STAT_V2, Figure(10000, 4300, "cgroup v2 /box")),
@@ -84,17 +53,11 @@ def test_every_level_up_to_the_root_is_looked_at() -> None:
         (V2, "10000\n", "6000\n", "", Figure(10000, 4000, "cgroup v2 /box")),
         (V2, "1000\n", "6000\n", STAT_V2, Figure(1000, 0, "cgroup v2 /box")),
         (V1, "10000\n", "6000\n", STAT_V1, Figure(10000, 4400, "cgroup v1 /box")),
+        (V1, UNLIMITED_V1, "6000\n", STAT_V1, None),
     ],
 )
 def test_what_a_cgroup_leaves(files: CgroupFiles, limit: str, usage: str, stat: str, expected: Figure | None) -> None:
     assert parse_cgroup(files, PurePosixPath("box"), limit, usage, stat) == expected
-
-
-def test_an_unlimited_version_1_cgroup_never_binds() -> None:
-    unlimited = parse_cgroup(V1, PurePosixPath("."), UNLIMITED_V1, "6000\n", STAT_V1)
-
-    assert unlimited is not None
-    assert tightest([Figure(GIB, MIB, "MemAvailable"), unlimited]) == Figure(GIB, MIB, "MemAvailable")
 
 
 def test_the_smallest_word_counts_for_total_and_for_free_each() -> None:
