@@ -11,16 +11,21 @@ from runner.llama.gate import Gate
 from runner.llama.load import LoadAborted, Loaded, load
 from runner.llama.log import EngineLog
 from runner.llama.steps import StepLoop
+from runner.llama.template import ChatTemplate
 from statemachines.errors import RemoteWireError
-from statemachines.wire.messages import Load, LoadFailed, Ready, Shutdown, ToRunner, ToService
+from statemachines.wire.messages import ChatMessage, Load, LoadFailed, Ready, Shutdown, ToRunner, ToService
 
 Receive = Callable[[], ToRunner]
 Poll = Callable[[], ToRunner | None]
 Send = Callable[[ToService], None]
 
 
-def engine_version() -> str:
-    """Asked of the engine itself, which is imported with this module."""
+def prepare() -> str:
+    """Do what every model's first prompt needs; the version of the engine, which was imported with this module.
+
+    Why: the template language builds its tables when it is first used, which would delay a first token.
+    """
+    ChatTemplate(None).render([ChatMessage("user", "")])
     return library.VERSION
 
 

@@ -22,9 +22,9 @@ def prepare() -> str:
     """Import the engine and all that serves with it; its name and version, or nothing where none is installed."""
     if find_spec(ENGINE_PACKAGE) is None:
         return ""
-    from runner.llama.serve import engine_version
+    from runner.llama import serve
 
-    return f"{ENGINE} {engine_version()}"
+    return f"{ENGINE} {serve.prepare()}"
 
 
 def run(

@@ -3,7 +3,8 @@
 Started as `service.processes.RUNNER` is, with this file instead of ``-m runner``. Task ``facts`` takes each
 `ReadFacts` as an order (its first path, ``word:argument``) and answers with a `FactsRefused` whose message is the
 result. Task ``serve`` loads nothing and answers every prompt with its own words; one that begins with ``hold`` is not
-answered until it is cancelled.
+answered until it is cancelled. With ``NEVER_READY`` in its environment it never greets: it prepares in native code for
+ever.
 """
 
 import ctypes
@@ -144,6 +145,11 @@ ORDERS: dict[str, Callable[[str], str]] = {
 }
 
 
+def prepare() -> str:
+    """Task ``serve``, before it greets: at once, or never when the test says so in the environment."""
+    return be_busy("") if os.environ.get("NEVER_READY") else "obedient 1"
+
+
 def parrot(receive: Receive, poll: Poll, send: Send) -> int:
     """Task ``serve``."""
     held: list[Generate] = []
@@ -174,4 +180,4 @@ def replies(message: ToRunner, held: list[Generate]) -> list[ToService]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:], {Task.SERVE: Work(parrot), Task.FACTS: Work(obey)})
+    main(sys.argv[1:], {Task.SERVE: Work(parrot, prepare), Task.FACTS: Work(obey)})

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -94,6 +96,39 @@ async def test_a_cold_load_is_served_by_the_warm_spare_and_another_one_follows(s
         assert following != spare
         await said(service, "spare warm", pid=following)
         assert await debug_state(service) == {"state": "warm", "pid": following}
+
+
+SPY = """
+import ctypes
+called = []
+
+class Spy:
+    def __init__(self, name, native):
+        self.__dict__.update(_name=name, _native=native)
+    def __setattr__(self, name, value):
+        setattr(self._native, name, value)
+        self.__dict__[name] = value
+    def __call__(self, *arguments):
+        called.append(self._name)
+        return self._native(*arguments)
+
+class Watched(ctypes.CDLL):
+    def __getitem__(self, name):
+        return Spy(name, super().__getitem__(name)) if "llama" in (self._name or "") else super().__getitem__(name)
+
+ctypes.CDLL = Watched
+from runner.llama import library, task
+task.prepare()
+print(*called, end=" ")
+library.can_offload()
+print(called[-1])
+"""
+
+
+def test_a_spare_touches_no_device_because_it_calls_nothing_that_would() -> None:
+    """The package asks for a constant and sets where the engine logs to; the last call shows that calls are seen."""
+    ended = subprocess.run([sys.executable, "-P", "-c", SPY], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["llama_max_devices", "llama_log_set", "llama_supports_gpu_offload"]
 
 
 async def test_a_spare_that_is_killed_while_it_imports_is_replaced(settings: Settings) -> None:

@@ -4,6 +4,9 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
+import trio
+
 from runner.link import OUTBOX_LEN_MAX
 from service.ports import Process
 from statemachines.facts import FileIdentity, LoadOptions
@@ -12,10 +15,12 @@ from statemachines.wire.codec import encode
 from statemachines.wire.exits import ExitStatus
 from statemachines.wire.link import Task
 from statemachines.wire.messages import (
+    PROTOCOL_VERSION,
     Cancel,
     Delta,
     EndReason,
     Generate,
+    Hello,
     LeaseEnded,
     Load,
     Progress,
@@ -42,6 +47,39 @@ async def loaded_runner() -> AsyncIterator[tuple[Process, Talk]]:
         assert isinstance(await talk.hear(), Progress)
         assert isinstance(await talk.hear(), Ready)
         yield process, talk
+
+
+@asynccontextmanager
+async def preparing_runner() -> AsyncIterator[Process]:
+    """A runner that has not greeted, and never will."""
+    kind, said_so = msgspec.structs.replace(SERVE, variables={"NEVER_READY": "1"}), trio.Event()
+    async with obedient_processes().spawn(kind, on_line=lambda _line: said_so.set()) as process:
+        await said_so.wait()
+        yield process
+
+
+async def test_a_closed_link_ends_a_runner_that_is_not_ready_to_greet() -> None:
+    async with preparing_runner() as process:
+        await process.link.aclose()
+        assert (await process.wait()).status == ExitStatus.LINK_CLOSED
+
+
+async def test_sigterm_and_shutdown_end_a_runner_that_is_not_ready_to_greet() -> None:
+    async with preparing_runner() as process:
+        process.terminate()
+        assert (await process.wait()).status == ExitStatus.DONE
+    async with preparing_runner() as process:
+        talk = Talk(process, Task.SERVE)
+        await talk.send(Hello(PROTOCOL_VERSION, "test", 1))
+        await talk.send(Shutdown())
+        assert (await process.wait()).status == ExitStatus.DONE
+
+
+async def test_the_greeting_names_the_engine_that_was_prepared() -> None:
+    async with obedient_processes().spawn(SERVE) as process:
+        assert (await Talk(process, Task.SERVE).greet()).engine == "obedient 1"
+    async with obedient_processes().spawn(FACTS) as process:
+        assert (await Talk(process, Task.FACTS).greet()).engine == ""
 
 
 async def hold(talk: Talk) -> None:

@@ -61,6 +61,7 @@ class Shell:
     Attributes:
         counts: what has happened in it.
         finished: what FinishShutdown said, once it came.
+        loads: how many loads were under way, each time that changed.
     """
 
     def __init__(self, nursery: trio.Nursery, config: Settings, *models: StoredModel) -> None:
@@ -96,7 +97,8 @@ class Shell:
         )
         self.finished: tuple[RunnerId, ...] | None = None
         self.samples_wanted = 0
-        self.runners = Runners(nursery, around, find_model=self.desk.find_model)
+        self.loads: list[int] = []
+        self.runners = Runners(nursery, around, find_model=self.desk.find_model, on_loads=self.loads.append)
         self.executor = Executor(
             runners=self.runners,
             desk=self.desk,

@@ -19,6 +19,16 @@ LONG_PROMPT = "so " * 60_000
 Phase = Callable[[Separate, ExitStack], None]
 
 
+def spare_importing(service: Separate, clients: ExitStack) -> None:
+    """The service has just begun, and so has its spare, which needs longer."""
+    service.until_state(lambda state: state["spare"]["pid"])
+
+
+def spare_warm(service: Separate, clients: ExitStack) -> None:
+    """The spare waits to be taken."""
+    service.until_state(lambda state: state["spare"]["state"] == "warm")
+
+
 def starting(service: Separate, clients: ExitStack) -> None:
     """The interpreter of a runner has been started, and has not said anything yet."""
     clients.enter_context(service.ask("polite"))
@@ -83,5 +93,5 @@ def the_runner(service: Separate) -> psutil.Process:
     return runner
 
 
-AWAKE: tuple[Phase, ...] = (starting, loading, idle, first_token, mid_answer, draining)
+AWAKE: tuple[Phase, ...] = (spare_importing, spare_warm, starting, loading, idle, first_token, mid_answer, draining)
 """Phases in which a runner notices by itself that its service is gone."""

@@ -21,6 +21,7 @@ def test_it_has_the_users_settings_but_its_own_address(monkeypatch: pytest.Monke
     assert settings.limits.keep_alive_default_ns == 0
     assert settings.models == tmp_path / "models"
     assert (settings.demo, settings.log_level) == (True, "error")
+    assert not settings.spare  # one command, one load
 
 
 def test_a_file_that_cannot_be_used_is_said_as_for_serve(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ async def test_it_shows_who_waits_for_what_in_wall_time(front: FakeFront, call: 
     front.view = msgspec.structs.replace(NOTHING_LOADED, at=2 * NS_PER_S, loads=(LOAD,), requests=(REQUEST,))
     state = (await call.get("/debug/state")).json
     assert (state["engine"], state["service"], state["at"]) == ("fake 1.0", "open", wall(2 * NS_PER_S))
+    assert state["spare"] == {"state": "warm", "pid": 4242}
     (load,), (request,) = state["loads"], state["requests"]
     assert load["cause"] == {
         "cause": "bytes",
