@@ -39,9 +39,9 @@ def test_it_does_not_hold_up_the_end_of_the_service_which_names_it(models: Path,
     hasty = f"import service.processes; service.processes.REAP_S = 0; {PROGRAM}"  # its last attempt is not waited for
     with separate(models, tmp_path, limits=short, program=hasty) as service, freezer() as ice:
         service.generate("polite")
-        (runner,) = service.children()
-        ice.freeze(runner.pid)
+        runner = service.until("runner started")
+        ice.freeze(runner["pid"])
         assert service.end() == 0
         row = service.until("stopped; runners that even SIGKILL did not end are left behind")
-        assert (row["level"], row["runners"]) == ("error", [1])
-    assert os.waitpid(runner.pid, 0)[0] == runner.pid  # it was ours when its parent had gone
+        assert (row["level"], row["runners"]) == ("error", [runner["runner"]])
+    assert os.waitpid(runner["pid"], 0)[0] == runner["pid"]  # it was ours when its parent had gone
