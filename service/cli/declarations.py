@@ -22,7 +22,7 @@ _LISTENING = Section(
             "Where to listen for HTTP.",
             fallback=Fallback("OLLAMA_HOST", parse_address_leniently, "A port that is none becomes 11434."),
         ),
-        Setting("port", "port", values.port(), "The port, when the host names none."),
+        Setting("port", "port", values.port(), "The port, when the host names none; 0 takes a free one."),
         Setting(
             "allow_remote",
             "allow_remote",

@@ -66,7 +66,7 @@ def port() -> Kind:
             raise ValueError
         return number
 
-    return Kind("PORT", "a port from 0 to 65535; 0 takes a free one", parse, literal=_NUMBER)
+    return Kind("PORT", "a port from 0 to 65535", parse, literal=_NUMBER)
 
 
 def seconds(*, least: float = 0) -> Kind:
