@@ -61,7 +61,9 @@ class ConfigFile:
         what = (
             "is a table; settings stand in the file without one" if _is_table(self._values[name]) else "is no setting"
         )
-        return f"{self._origin(name)}, {what}; the nearest one is {_nearest(name)}"
+        origin = self._origin(name)
+        where = str(origin).removeprefix(name)  # a key in quotes may hold anything, a line's end too
+        return f"{name if name.isprintable() else shown(name)}{where}, {what}; the nearest one is {_nearest(name)}"
 
     def _origin(self, name: str) -> Origin:
         return Origin(SourceKind.FILE, name, self.path, _line(self._text, name))

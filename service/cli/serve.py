@@ -26,6 +26,7 @@ def serve(**flags: Any) -> None:
 
     A setting is taken from its flag, else from its environment variable, else from Ollama's variable where there is
     one, else from the configuration file, else it has its default. `roundhouse config` shows what comes of it.
+    ROUNDHOUSE_HOME names one folder for settings, models and state.
     """
     try:
         layers = sources(flags)

@@ -151,6 +151,10 @@ def test_a_key_that_is_spelled_in_a_strange_way_has_no_line(path: Path) -> None:
     assert refusal(path, '"quue\\u005flen" = 5').startswith(f"quue_len in {path}, is no setting")
 
 
+def test_a_key_may_hold_anything_and_the_sentence_stays_one_line(path: Path) -> None:
+    assert refusal(path, '"a\\nb" = 5').startswith(f'"a\\nb" in {path}, is no setting')
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
