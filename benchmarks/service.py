@@ -83,9 +83,7 @@ class Service:
             TimeoutError: that did not come about.
         """
         hung = time.monotonic() + HUNG_S
-        while (state := self._call("/debug/state"))["runners"] or state.get("spare", {"state": "warm"})[
-            "state"
-        ] != "warm":
+        while not _is_at_rest(state := self._call("/debug/state")):
             if time.monotonic() > hung:
                 raise TimeoutError(f"the service does not come to rest: {state}")
             time.sleep(LOOK_S)

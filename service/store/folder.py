@@ -1,13 +1,14 @@
 """The models folder: which files in it are models, under which names, and why the others are not.
 
-Every look is fresh (one listing and one stat for each file), so a model that was copied in is there at once. What is
-skipped is said once for each file, not at each look.
+Every look is fresh (one listing and one stat for each file), so a model that was copied in is there at once. It takes
+time for each file, in the loop; so that a question about one model need not wait for all others, `is_as_it_was` tells
+when a look could find nothing else. What is skipped is said once for each file, not at each look.
 """
 
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,11 +17,16 @@ from structlog.typing import FilteringBoundLogger
 
 from service.store.identity import Identities, identity_of
 from service.store.names import Name, NameKey, parse_name, shown_file
+from statemachines.facts import FileIdentity
+from statemachines.units import NS_PER_S
 
 SUFFIX = ".gguf"
 PROJECTOR_PREFIX = "mmproj"
 _PART = re.compile(r"(?P<base>.+)-(?P<no>\d{5})-of-(?P<count>\d{5})")
 PARTS_MAX = 1_024
+SETTLED_NS = 2 * NS_PER_S
+"""How long ago a folder must have changed for its time of change to tell of the next one: some file systems keep it in
+steps of two seconds."""
 
 
 class FoundModel(msgspec.Struct, frozen=True):
@@ -54,15 +60,20 @@ class ModelFolder:
     """Looks at one folder, again and again.
 
     Args:
+        wall_ns: the time by which the file system notes changes.
         further: files from elsewhere that are served too, unless a file in the folder has their name.
     """
 
-    def __init__(self, folder: Path, log: FilteringBoundLogger, *, further: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, folder: Path, log: FilteringBoundLogger, *, wall_ns: Callable[[], int], further: Sequence[Path] = ()
+    ) -> None:
         self._folder = os.path.abspath(folder)
         self._further = further
+        self._wall_ns = wall_ns
         self._log = log
         self._warned: dict[str, str] = {}
         self._listed: dict[str, None] = {}
+        self._settled: FileIdentity | None = None
 
     def look(self) -> list[FoundModel] | None:
         """The models that are there now, in the order of their files' names; None when the folder cannot be read.
@@ -70,6 +81,7 @@ class ModelFolder:
         Of two files that spell one name, the one that had it at the last look keeps it, else a whole file goes before
         a split one, else the first by name.
         """
+        self._settled = self._settled_identity()
         files = self._files()
         if files is None:
             return None
@@ -90,6 +102,21 @@ class ModelFolder:
         self._warn(skipped)
         self._listed = {os.path.basename(model.paths[0]): None for model in found.values()}
         return sorted(found.values(), key=lambda model: model.paths)
+
+    def is_as_it_was(self, model: FoundModel) -> bool:
+        """Whether a look would find this model as the last one did: its files are the same, and the folder's list is.
+
+        A folder that changed shortly before the last look may have changed again without showing it.
+        """
+        return self._settled is not None and self._settled == self._settled_identity() and are_all_there([model])
+
+    def _settled_identity(self) -> FileIdentity | None:
+        """What the folder is, its time of change included; None while that cannot be relied on."""
+        try:
+            status = os.stat(self._folder)
+        except OSError:
+            return None
+        return identity_of(status) if self._wall_ns() - status.st_mtime_ns > SETTLED_NS else None
 
     def _precedence(self, file_name: str) -> tuple[bool, bool, str]:
         return file_name not in self._listed, split_part(_stem(file_name)) is not None, file_name

@@ -1,7 +1,7 @@
 """The models that there are: a folder of files, with names, load keys, digests and facts (`service.front.Store`)."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import trio
 from structlog.typing import FilteringBoundLogger
@@ -15,7 +15,7 @@ from service.store.digests import Digests
 from service.store.facts_cache import FactsCache, ReadFacts
 from service.store.folder import FoundModel, ModelFolder, are_all_there
 from service.store.identity import Identities, key_by_digest, key_by_identity
-from service.store.names import Name, parse_name, split_source
+from service.store.names import Name, NameKey, parse_name, split_source
 from service.store.packaged import DEMO_FILE
 from statemachines.errors import Refusal, RefusalCode, RequestRefused
 from statemachines.facts import LoadKey, ModelFacts
@@ -57,10 +57,12 @@ class ModelStore:
         self._is_key_alive = is_key_alive
         self._on_replaced = on_replaced
         self._log = log
-        self._folder = ModelFolder(settings.models, log, further=[DEMO_FILE] if settings.demo else [])
+        further = [DEMO_FILE] if settings.demo else []
+        self._folder = ModelFolder(settings.models, log, wall_ns=clock.wall_ns, further=further)
         self._digests = Digests(state, log)
         self._facts = FactsCache(read)
         self._found: Sequence[FoundModel] = ()
+        self._by_name: dict[NameKey, FoundModel] = {}
         self._keys: dict[Identities, LoadKey] = {}
         self._asked: Counter[LoadKey] = Counter()
 
@@ -101,11 +103,18 @@ class ModelStore:
         if local_name is None:
             raise _refused(RefusalCode.INVALID, "invalid model name")
         names = [name, None if source.is_cloud else local_name]
-        found = {model.name.key: model for model in self._look()}
-        for candidate in filter(None, names):  # (2) (3)
-            if candidate.key in found:
-                return self._stored(found[candidate.key])
-        raise _absent(local_name)
+        model = self._search([each.key for each in names if each])  # (2) (3)
+        if model is None:
+            raise _absent(local_name)
+        return self._stored(model)
+
+    def _search(self, keys: Sequence[NameKey]) -> FoundModel | None:
+        """The first of these, from the last look where a new one could find nothing else."""
+        model = _first(self._by_name, keys)
+        if model is None or self._digests.of(model.identities) is None or not self._folder.is_as_it_was(model):
+            return _first(_by_name(self._look()), keys)
+        self._keys[model.identities] = self._key(model.identities)
+        return model
 
     async def facts(self, model: StoredModel, *, with_arrays: bool = False) -> ModelFacts:
         """See `service.front.Store.facts`."""
@@ -142,7 +151,7 @@ class ModelStore:
         for key in dict.fromkeys(key for identities, key in before.items() if identities not in self._keys):
             if key not in here:
                 self._on_replaced(key)
-        self._found = found
+        self._found, self._by_name = found, _by_name(found)
         return found
 
     def _key(self, identities: Identities) -> LoadKey:
@@ -165,6 +174,15 @@ class ModelStore:
             digest=self._digests.of(found.identities),
             key=self._keys[found.identities],
         )
+
+
+def _by_name(models: Sequence[FoundModel]) -> dict[NameKey, FoundModel]:
+    return {model.name.key: model for model in models}
+
+
+def _first(models: Mapping[NameKey, FoundModel], keys: Sequence[NameKey]) -> FoundModel | None:
+    """The model of the first of these names that one of them has."""
+    return next((models[key] for key in keys if key in models), None)
 
 
 def _refused(code: RefusalCode, message: str) -> RequestRefused:

@@ -11,6 +11,7 @@ from service.state.folder import StateFolder
 from service.state.owner import this_process
 from service.store.models import ModelStore
 from statemachines.facts import LoadKey, ModelFacts
+from statemachines.units import NS_PER_S
 from tests.fakes.clock import HandClock
 from tests.fakes.front import facts
 from tests.service.shell import LogLines
@@ -34,6 +35,15 @@ class CountingReader:
         return facts(name=os.path.basename(paths[0]))
 
 
+class Wall(HandClock):
+    """Wall time by hand: at first it is long before every change of a file, so that no time of change is relied on."""
+
+    wall = 0
+
+    def wall_ns(self) -> int:
+        return self.wall
+
+
 class Shelf:
     """A folder of files that only look like models, for a reader that does not open them.
 
@@ -51,6 +61,7 @@ class Shelf:
         self.replaced: list[LoadKey] = []
         self.log = make_log(log_format="json", level="debug", stream=self.lines)
         self.state_folder = StateFolder(self.state, self.log)
+        self.wall = Wall()
         self.store = self.reopened()
 
     def reopened(self, clock: Clock | None = None) -> ModelStore:
@@ -63,7 +74,7 @@ class Shelf:
             read=self.reader,
             is_key_alive=self.alive.__contains__,
             on_replaced=self.replaced.append,
-            clock=clock or HandClock(),
+            clock=clock or self.wall,
             log=self.log,
         )
         store.open()
@@ -75,6 +86,11 @@ class Shelf:
         fresh.write_text(content)
         os.utime(fresh, (modified_s, modified_s))
         return fresh.rename(self.folder / name)
+
+    def settle(self, *, changed_ns: int = 1_000 * NS_PER_S, since_ns: int = 3_600 * NS_PER_S) -> None:
+        """The folder was changed at that time, and it is so much later now."""
+        os.utime(self.folder, ns=(changed_ns, changed_ns))
+        self.wall.wall = changed_ns + since_ns
 
     @property
     def names(self) -> list[str]:

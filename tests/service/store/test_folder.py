@@ -1,6 +1,7 @@
 """The folder: which files are models, and one warning for each that is not."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -170,7 +171,7 @@ def test_files_from_elsewhere_are_served_unless_the_folder_has_their_names(shelf
         (tmp_path / name).write_text("from elsewhere")
     shelf.put("a.gguf")
     further = [tmp_path / "extra.gguf", tmp_path / "a.gguf", tmp_path / "absent.gguf"]
-    found = ModelFolder(shelf.folder, shelf.log, further=further).look()
+    found = ModelFolder(shelf.folder, shelf.log, wall_ns=time.time_ns, further=further).look()
     assert found is not None
     assert [path for model in found for path in model.paths] == [
         str(tmp_path / "extra.gguf"),

@@ -1,5 +1,7 @@
 """The demo: served when asked for, and only where nobody has a model of that name."""
 
+import time
+
 from service.config import Settings
 from service.store.folder import ModelFolder
 from service.store.packaged import DEMO_FILE
@@ -7,7 +9,7 @@ from tests.service.store.shelf import Shelf
 
 
 def names(shelf: Shelf) -> list[tuple[str, str]]:
-    found = ModelFolder(shelf.folder, shelf.log, further=[DEMO_FILE]).look()
+    found = ModelFolder(shelf.folder, shelf.log, wall_ns=time.time_ns, further=[DEMO_FILE]).look()
     assert found is not None
     return [(str(model.name), model.paths[0]) for model in found]
 
