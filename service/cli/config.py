@@ -27,7 +27,8 @@ from statemachines.errors import ConfigError
 def config(as_json: bool, is_example: bool, check: str | None, **flags: Any) -> None:
     """Show every setting and where it comes from.
 
-    It is what `serve` would have with the same flags. A setting that cannot be used ends it with status 2 and the same words as `serve`.
+    It is what `serve` would have with the same flags. A setting that cannot be used ends it with status 2 and the same
+    words as `serve`.
     """
     if is_example:
         click.echo(example(resolve(home_layers(os.environ)).values), nl=False)
