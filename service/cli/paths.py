@@ -20,7 +20,7 @@ from service.state.folder import JOURNALS
 from service.state.formats import DIGESTS_FILE
 from statemachines.errors import ConfigError
 
-_FOLDERS = ("models", "state")
+_PLACES = tuple(setting for setting in SETTINGS if setting.below_home)
 
 
 class Location(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class Location(msgspec.Struct, frozen=True):
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list, for programs.")
 @config_flag
-@setting_flags(*_FOLDERS)
+@setting_flags(*(setting.name for setting in _PLACES))
 def paths(as_json: bool, **flags: Any) -> None:
     """Show where things live: settings, models, what is remembered.
 
@@ -56,9 +56,10 @@ def paths(as_json: bool, **flags: Any) -> None:
 def _locations(flags: Mapping[str, Any], layers: Sequence[Source]) -> Iterator[Location]:
     file, named_by = configured_path(flags["config"], os.environ)
     yield _location("config", file, named_by or (HOME if home(os.environ) else ""))
-    models, state = (find(setting, layers) for setting in SETTINGS if setting.name in _FOLDERS)
-    yield _location("models", models.value, models.origin)
-    yield _location("state", state.value, state.origin)
+    found = {setting.name: find(setting, layers) for setting in _PLACES}
+    for name, place in found.items():
+        yield _location(name, place.value, place.origin)
+    state = found["state"]
     yield _location("digests", state.value / DIGESTS_FILE, state.origin)
     yield _location("journals", state.value / JOURNALS, state.origin)
 
