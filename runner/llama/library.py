@@ -1,4 +1,4 @@
-"""The engine's functions that Roundhouse uses, as a few small objects; the only module that imports the engine.
+"""The engine's functions that Roundhouse uses, as a few small objects; the only module that uses the engine.
 
 Each object owns one native thing and frees it once, in `close`. Nothing here decides anything: a null pointer becomes
 None, a status stays a number. The functions and the layouts of their structures belong to the pinned release
@@ -11,15 +11,10 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, Self
 
-from llama_cpp import __version__ as _version
-from llama_cpp import llama_cpp as _functions
-
+from runner.llama.bindings import import_bindings
 from runner.llama.tokenizer import Word
 
-engine: Any = _functions
-# The package's own annotations describe pointers by types that exist only while checking; Any says so in one place.
-
-VERSION: str = _version
+engine: Any = import_bindings()
 
 CACHE_TYPES: dict[str, int] = {
     "f16": engine.GGML_TYPE_F16,

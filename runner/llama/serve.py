@@ -20,13 +20,12 @@ Poll = Callable[[], ToRunner | None]
 Send = Callable[[ToService], None]
 
 
-def prepare() -> str:
-    """Do what every model's first prompt needs; the version of the engine, which was imported with this module.
+def prepare() -> None:
+    """Do what every model's first prompt needs; the engine has been imported with this module.
 
     Why: the template language builds its tables when it is first used, which would delay a first token.
     """
     ChatTemplate(None).render([ChatMessage("user", "")])
-    return library.VERSION
 
 
 def serve(request: Load, receive: Receive, poll: Poll, send: Send) -> None:

@@ -6,25 +6,25 @@ a process that waits for its load must hold no context on any of them. That begi
 """
 
 from collections.abc import Callable
-from importlib.util import find_spec
 
+from runner.llama import bindings
 from statemachines.errors import RemoteWireError
 from statemachines.facts import LoadFailure
 from statemachines.wire.exits import ExitStatus
 from statemachines.wire.messages import Load, LoadFailed, Shutdown, ToRunner, ToService
 
-ENGINE_PACKAGE = "llama_cpp"
 ENGINE = "llama-cpp-python"
 NO_ENGINE = "the server has no engine; install Roundhouse with its extra 'llama' (llama-cpp-python 0.3.36)"
 
 
 def prepare() -> str:
     """Import the engine and all that serves with it; its name and version, or nothing where none is installed."""
-    if find_spec(ENGINE_PACKAGE) is None:
+    if not bindings.is_installed():
         return ""
     from runner.llama import serve
 
-    return f"{ENGINE} {serve.prepare()}"
+    serve.prepare()
+    return f"{ENGINE} {bindings.version()}".rstrip()
 
 
 def run(
@@ -43,7 +43,7 @@ def run(
         return ExitStatus.DONE
     if not isinstance(message, Load):
         raise RemoteWireError(f"{type(message).__name__} makes no sense before a load")
-    if find_spec(ENGINE_PACKAGE) is None:  # (2)
+    if not bindings.is_installed():  # (2)
         send(LoadFailed(LoadFailure.ENGINE, NO_ENGINE))
         return ExitStatus.NO_ENGINE
     from runner.llama.serve import serve

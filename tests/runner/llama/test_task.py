@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.llama import task
+from runner.llama import bindings, task
 from statemachines.errors import RemoteWireError
 from statemachines.facts import FileIdentity, LoadFailure, LoadOptions
 from statemachines.units import LeaseId
@@ -25,7 +25,7 @@ def test_anything_else_before_the_load_is_the_services_fault() -> None:
 
 
 def test_without_an_engine_the_load_fails_with_the_way_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task, "ENGINE_PACKAGE", "no_such_engine")
+    monkeypatch.setattr(bindings, "PACKAGE", "no_such_engine")
     assert task.prepare() == ""
     status, sent = run(Load(("model.gguf",), (FileIdentity(1, 2, 3, 4),), LoadOptions(512)))
     assert status == ExitStatus.NO_ENGINE
