@@ -56,6 +56,9 @@ class ClientStream:
         except trio.BrokenResourceError as error:
             self._note(error)
             raise
+        except trio.BusyResourceError:
+            # Our end is being closed in this moment, because the client has left: what is sent now comes too late.
+            raise trio.BrokenResourceError("our last word is said") from None
 
     def _note(self, error: trio.BrokenResourceError) -> None:
         """The system has the same limit (`service.listener`) and may be quicker."""
