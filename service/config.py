@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         body_bytes_max: the largest request body.
         idle_connection_ns: how long a connection may stay without a request.
         client_stall_ns: a client that reads nothing for this long loses its lease.
+        followers_max: who may follow `/debug/events` at once [count].
         health_ns: how long the reactor may take to answer `/health`.
         metrics_models_max: models that have a label of their own in metrics [count].
         journal_steps_max: steps that the journal in memory keeps [count].
@@ -67,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes_max: int = 64 << 20
     idle_connection_ns: int = 75 * NS_PER_S
     client_stall_ns: int = 60 * NS_PER_S
+    followers_max: int = 16
     health_ns: int = 1 * NS_PER_S
     metrics_models_max: int = 50
     journal_steps_max: int = 10_000

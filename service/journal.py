@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import trio
+
 from service.line_writer import LineWriter
 from service.ports import Clock
 from statemachines.effects import AnyEffect
@@ -32,6 +34,7 @@ class RingJournal:
     Attributes:
         written: steps since the start [count]; the number of the latest one.
         dumps: how often it was written out [count].
+        is_closed: no further step will come.
     """
 
     def __init__(
@@ -50,15 +53,46 @@ class RingJournal:
         self._ring: deque[Entry] = deque(maxlen=steps_max)
         self.written = 0
         self.dumps = 0
+        self.is_closed = False
+        self._bell: trio.Event | None = None
 
     def write(self, event: AnyEvent, effects: tuple[AnyEffect, ...]) -> None:
         self._ring.append(Entry(event, effects))
         self.written += 1
+        self._ring_bell()
 
     @property
     def kept(self) -> int:
         """Steps that the ring holds [count]."""
         return len(self._ring)
+
+    @property
+    def oldest(self) -> int:
+        """Number of the oldest step that the ring holds; one more than `written` when it holds none."""
+        return self.written - len(self._ring) + 1
+
+    def read(self, first: int, steps_max: int) -> list[Entry]:
+        """Steps from number ``first`` on, the oldest that the ring holds or a later one."""
+        start = first - self.oldest
+        assert start >= 0, "that step is gone"
+        return [self._ring[index] for index in range(start, min(start + steps_max, len(self._ring)))]
+
+    async def wait_past(self, number: int) -> None:
+        """Return when there is a later step than this, or when there will be none."""
+        while self.written <= number and not self.is_closed:
+            if self._bell is None:
+                self._bell = trio.Event()
+            await self._bell.wait()
+
+    def close(self) -> None:
+        """The service has ended: nobody waits for a further step."""
+        self.is_closed = True
+        self._ring_bell()
+
+    def _ring_bell(self) -> None:
+        if self._bell is not None:
+            self._bell.set()
+            self._bell = None
 
     def steps(self) -> tuple[Entry, ...]:
         """What the ring holds, oldest first."""

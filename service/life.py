@@ -144,6 +144,7 @@ class Service:
             clock=clock,
             limits=settings.limits,
             engine=self.desk.engine,
+            followers_max=settings.followers_max,
         )
         self._sampler = Sampler(
             HostMemory(), post=self.reactor.post, clock=clock, interval_ns=settings.sample_interval_ns, log=log
@@ -303,4 +304,5 @@ class Service:
             self._log.error("stopped; runners that even SIGKILL did not end are left behind", runners=unreapable)
         else:
             self._log.info("stopped")
+        self.journal.close()
         self._finished.set()

@@ -282,6 +282,12 @@ _LOGS = Section(
             fallback=Fallback("OLLAMA_DEBUG", ollama.log_level, "1 and 2: debug, -1: warning, -2: error."),
         ),
         Setting(
+            "followers",
+            "followers_max",
+            values.count(),
+            "Who may follow /debug/events at once.",
+        ),
+        Setting(
             "health_s",
             "health_ns",
             values.seconds(least=0.001),

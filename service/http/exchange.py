@@ -67,6 +67,10 @@ class Exchange:
     def header(self, name: str) -> str:
         return str(current_request.headers.get(name, ""))
 
+    def query(self, name: str) -> str:
+        """A parameter behind the path's question mark; an empty string when it is not there."""
+        return str(current_request.args.get(name, ""))
+
     @property
     def peer(self) -> str:
         """The address the request comes from, as the socket says it, whatever the headers say."""

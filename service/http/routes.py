@@ -15,6 +15,7 @@ from service.http.ollama.tags import tags
 from service.http.ollama.version import root, version
 from service.http.openai.chat import chat_completions
 from service.http.openai.models import list_models, show_model
+from service.http.operators.events import debug_events
 from service.http.operators.gate import gated
 from service.http.operators.health import health
 from service.http.operators.metrics import metrics
@@ -46,6 +47,7 @@ SERVED = (
 )
 
 OPERATORS = (
+    Route("/debug/events", ("GET",), gated(debug_events)),
     Route("/debug/state", ("GET",), gated(debug_state)),
     Route("/metrics", ("GET",), gated(metrics)),
 )

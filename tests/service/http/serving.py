@@ -10,6 +10,7 @@ from service.carrier import Carrier
 from service.http.app import create_app
 from service.listener import bind
 from service.logs import make_log
+from service.operators.lookout import Lookout
 from tests.fakes.front import FakeFront
 from tests.fakes.lookout import lookout_of
 
@@ -18,7 +19,7 @@ HANG_S = 20
 
 
 @asynccontextmanager
-async def served(front: FakeFront, *, connections_max: int = 100) -> AsyncIterator[str]:
+async def served(front: FakeFront, lookout: Lookout | None = None, *, connections_max: int = 100) -> AsyncIterator[str]:
     """Serve ``front`` on a free port of 127.0.0.1; the address as ``127.0.0.1:<port>``."""
     log = make_log(log_format="json", level="warning")
     carrier = Carrier(
@@ -30,7 +31,7 @@ async def served(front: FakeFront, *, connections_max: int = 100) -> AsyncIterat
     stop = trio.Event()
     with trio.fail_after(HANG_S), bind(msgspec.structs.replace(front.settings, port=0)) as listener:
         async with trio.open_nursery() as nursery:
-            await nursery.start(carrier.run, create_app(front, lookout_of(front)), listener, stop)
+            await nursery.start(carrier.run, create_app(front, lookout or lookout_of(front)), listener, stop)
             try:
                 yield f"127.0.0.1:{listener.getsockname()[1]}"
             finally:

@@ -1,0 +1,52 @@
+"""Which steps of the journal somebody wants to see: those that name a request, a load, a runner, a model.
+
+A model is named when something of it begins; what follows names only ids. So an interest in a model learns the ids as
+it reads, oldest step first, and begins with those that live.
+"""
+
+from collections.abc import Iterable
+
+from statemachines.effects import AnyEffect
+from statemachines.events import AnyEvent
+from statemachines.journal import Entry
+from statemachines.snapshot import StateView
+
+KINDS = ("request", "load", "runner")
+Item = AnyEvent | AnyEffect
+
+
+class Interest:
+    """What is wanted; everything when nothing is named.
+
+    Args:
+        ids: by kind, one of `KINDS`.
+        model: its name, as it is shown.
+    """
+
+    def __init__(self, ids: Iterable[tuple[str, int]] = (), model: str | None = None) -> None:
+        self._ids = set(ids)
+        self._model = model
+        self.is_all = not self._ids and model is None
+
+    def learn(self, view: StateView) -> None:
+        """What lives of the model."""
+        living = (("runner", view.runners), ("runner", view.dead), ("load", view.loads), ("request", view.requests))
+        for kind, views in living:
+            self._ids.update((kind, getattr(one, kind)) for one in views if one.model == self._model)
+
+    def __contains__(self, entry: Entry) -> bool:
+        """Whether the step names something that is wanted."""
+        if self.is_all:
+            return True
+        items = (entry.event, *entry.effects)
+        for item in items:
+            if self._model is not None and getattr(item, "model", None) == self._model:
+                self._ids.update(_named(item))
+        return any(not self._ids.isdisjoint(_named(item)) for item in items)
+
+
+def _named(item: Item) -> list[tuple[str, int]]:
+    """Whom an event or an effect names."""
+    named = [(kind, number) for kind in KINDS if (number := getattr(item, kind, None)) is not None]
+    machine, number = getattr(item, "machine", None), getattr(item, "id", None)
+    return [*named, (machine, number)] if machine is not None and number is not None else named
