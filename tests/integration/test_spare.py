@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,16 +11,12 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
-import trio
 
 from service.config import Settings
-from service.environment import EnvironmentClass
-from service.ports import Process, unheard
-from service.processes import RunnerProcesses
 from statemachines.states import RunnerState
 from statemachines.units import NS_PER_MS
-from statemachines.wire.link import Task
 from tests.factory.scripted import scripted_model
+from tests.integration.faults.casting import Births
 from tests.integration.faults.harness import POLITE, Faulted, faulted, limits
 
 pytestmark = pytest.mark.engine
@@ -41,51 +35,16 @@ def settings(models: Path, tmp_path: Path) -> Settings:
     return Settings(models=models, state=tmp_path / "state", port=0, strict=True, limits=quick)
 
 
-class Watched:
-    """Real processes of which a test hears as soon as they are there.
-
-    Attributes:
-        freeze: the next runners are stopped before they have done anything.
-    """
-
-    def __init__(self) -> None:
-        self.freeze = False
-        self._behind = RunnerProcesses()
-        self._send, self._receive = trio.open_memory_channel[int](100)
-
-    @asynccontextmanager
-    async def spawn(
-        self, kind: EnvironmentClass, *, on_line: Callable[[str], None] = unheard
-    ) -> AsyncIterator[Process]:
-        async with self._behind.spawn(kind, on_line=on_line) as process:
-            if kind.task == Task.SERVE:
-                if self.freeze:
-                    os.kill(process.pid, signal.SIGSTOP)
-                self._send.send_nowait(process.pid)
-            yield process
-
-    async def spawned(self) -> int:
-        """The pid of the next runner process."""
-        return await self._receive.receive()
-
-
-async def said(service: Faulted, event: str, **fields: Any) -> dict[str, Any]:
-    """Wait for a line of the log."""
-    while not (rows := service.rows(event, **fields)):
-        await trio.lowlevel.checkpoint()
-    return rows[0]
-
-
 async def debug_state(service: Faulted) -> dict[str, Any]:
     state: dict[str, Any] = (await service.http.get("/debug/state")).json()["spare"]
     return state
 
 
 async def test_a_cold_load_is_served_by_the_warm_spare_and_another_one_follows(settings: Settings) -> None:
-    watched = Watched()
-    async with faulted(settings, watched) as service:
-        spare = await watched.spawned()
-        await said(service, "spare warm", pid=spare)
+    births = Births()
+    async with faulted(settings, births) as service:
+        spare = await births.next_pid()
+        await service.said("spare warm", pid=spare)
         assert await debug_state(service) == {"state": "warm", "pid": spare}
 
         reply = await service.generate("polite")
@@ -94,9 +53,9 @@ async def test_a_cold_load_is_served_by_the_warm_spare_and_another_one_follows(s
         assert service.pid(runner.runner) == spare
         assert service.rows("runner answered")[0]["engine"] == f"llama-cpp-python {version('llama-cpp-python')}"
 
-        following = await watched.spawned()
+        following = await births.next_pid()
         assert following != spare
-        await said(service, "spare warm", pid=following)
+        await service.said("spare warm", pid=following)
         assert await debug_state(service) == {"state": "warm", "pid": following}
 
 
@@ -135,34 +94,33 @@ def test_a_spare_touches_no_device_because_it_calls_nothing_that_would() -> None
 
 
 async def test_a_spare_that_is_killed_while_it_imports_is_replaced(settings: Settings) -> None:
-    watched = Watched()
-    watched.freeze = True
-    async with faulted(settings, watched) as service:
-        spare = await watched.spawned()
+    births = Births(freezes=True)
+    async with faulted(settings, births) as service:
+        spare = await births.next_pid()
         assert await debug_state(service) == {"state": "importing", "pid": spare}
-        watched.freeze = False
+        births.freezes = False
         os.kill(spare, signal.SIGKILL)
-        assert (await said(service, "spare none", pid=spare))["exit"] == -signal.SIGKILL
-        following = await watched.spawned()
-        await said(service, "spare warm", pid=following)
+        assert (await service.said("spare none", pid=spare))["exit"] == -signal.SIGKILL
+        following = await births.next_pid()
+        await service.said("spare warm", pid=following)
 
 
 async def test_a_spare_that_is_killed_while_it_is_warm_costs_no_request(settings: Settings) -> None:
-    watched = Watched()
-    async with faulted(settings, watched) as service:
-        spare = await watched.spawned()
-        await said(service, "spare warm", pid=spare)
+    births = Births()
+    async with faulted(settings, births) as service:
+        spare = await births.next_pid()
+        await service.said("spare warm", pid=spare)
         os.kill(spare, signal.SIGKILL)
         reply = await service.generate("polite")
         assert (reply.status_code, reply.json()["response"]) == (200, POLITE)
 
 
 async def test_without_the_setting_no_process_is_started_ahead(settings: Settings) -> None:
-    watched = Watched()
-    async with faulted(msgspec.structs.replace(settings, spare=False), watched) as service:
+    births = Births()
+    async with faulted(msgspec.structs.replace(settings, spare=False), births) as service:
         assert await debug_state(service) == {"state": "off", "pid": None}
         assert psutil.Process().children() == []
         await service.generate("polite")
         runner = await service.runner(RunnerState.READY)
-        assert await watched.spawned() == service.pid(runner.runner)
+        assert await births.next_pid() == service.pid(runner.runner)
         assert service.rows("spare importing") == []

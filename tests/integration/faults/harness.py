@@ -76,6 +76,24 @@ class JumpingClock(SystemClock):
         self._ahead_ns += ns
 
 
+class WatchedLines(LogLines):
+    """A log that wakes whoever waits for its next line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told = trio.Event()
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        self._told.set()
+        self._told = trio.Event()
+        return written
+
+    async def told(self) -> None:
+        """Return after the next line."""
+        await self._told.wait()
+
+
 class WatchedJournal(RingJournal):
     """A journal that wakes whoever waits for the next step."""
 
@@ -105,7 +123,7 @@ class Faulted:
     service: Service
     journal: WatchedJournal
     clock: JumpingClock
-    lines: LogLines
+    lines: WatchedLines
     gates: Gates
     nursery: trio.Nursery
     stop: trio.Event = field(default_factory=trio.Event)
@@ -189,6 +207,12 @@ class Faulted:
         """Log lines of one kind, those with these fields."""
         return [row for row in self.lines.rows(event) if fields.items() <= row.items()]
 
+    async def said(self, event: str, **fields: Any) -> dict[str, Any]:
+        """Wait for a log line of this kind; the first one."""
+        while not (rows := self.rows(event, **fields)):
+            await self.lines.told()
+        return rows[0]
+
     def errors(self) -> list[dict[str, Any]]:
         """What an operator would have to act on."""
         return [row for row in self.lines.rows() if row["level"] == "error"]
@@ -260,7 +284,7 @@ def _as_cast(settings: Settings, processes: Processes | None) -> Settings:
 
 def _make(settings: Settings, processes: Processes, nursery: trio.Nursery) -> Faulted:
     settings.state.mkdir(parents=True, exist_ok=True)
-    lines, gates, clock = LogLines(), Gates(settings.state), JumpingClock()
+    lines, gates, clock = WatchedLines(), Gates(settings.state), JumpingClock()
     log = make_log(log_format="json", level="debug", stream=lines)
     with mock.patch.multiple(life, RingJournal=WatchedJournal, SystemClock=lambda: clock):
         service = Service(settings, log, Ports(processes, gate_of=gates.gate_of))
