@@ -97,7 +97,7 @@ class Service:
 
 
 def _is_at_rest(state: dict[str, Any]) -> bool:
-    return not state["runners"]
+    return not state["runners"] and state["spare"]["state"] == "warm"
 
 
 def read_address(lines: Iterable[str]) -> str:
