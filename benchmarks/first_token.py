@@ -20,7 +20,19 @@ from benchmarks.rows import Limit, Row, differences, successive
 from benchmarks.service import Service
 from benchmarks.steal import T, Undisturbed, undisturbed
 from benchmarks.surroundings import surroundings
-from benchmarks.turns import FIRST, SECOND, Pair, Plan, cold, loaded, others_start, resident, second_load, warm_up
+from benchmarks.turns import (
+    FIRST,
+    SECOND,
+    Pair,
+    Plan,
+    cold,
+    load_both,
+    loaded,
+    others_start,
+    resident,
+    second_load,
+    warm_up,
+)
 from service.cli.cores import usable_cores
 
 LOADED = (Limit(50, 3), Limit(95, 6))
@@ -46,7 +58,7 @@ def measured(plan: Plan) -> Iterator[Row]:
         yield from compared("cold", turns(plan.cold_rounds, partial(cold, service, plan)), COLD)
         yield from second_loads(turns(plan.cold_rounds, partial(second_load, service, plan)))
         with Bare.started() as bare:
-            bare.load(plan.model(FIRST), threads=plan.threads, context_tokens=plan.context_tokens)
+            load_both(service, bare, plan)
             pairs = turns(plan.pairs, partial(loaded, service, bare, plan))
         yield from compared("loaded", pairs, LOADED)
         yield Row("in-process, each minus the one before it", successive([pair.value.bare_ms for pair in pairs]))

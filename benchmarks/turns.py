@@ -75,6 +75,13 @@ def warm_up(service: Service, plan: Plan) -> None:
         service.unload(name)
 
 
+def load_both(service: Service, bare: Bare, plan: Plan) -> None:
+    """Both sides have the model in memory, and have used it once."""
+    bare.load(plan.model(FIRST), threads=plan.threads, context_tokens=plan.context_tokens)
+    bare.ask(plan.prompt(0, 1), 1)
+    service.ask(FIRST, plan.prompt(0, 1), 1)
+
+
 def loaded(service: Service, bare: Bare, plan: Plan, number: int) -> Pair:
     """Both have the model in memory."""
     text = plan.prompt(1, number)
