@@ -296,6 +296,8 @@ class Service:
         if is_forced:
             self._exit_code = EXIT_INTERRUPTED
         self._draining.set()
+        if self._spare is not None:
+            self._spare.close()
         self.reactor.post(ShutdownOrdered(force=is_forced))
 
     def _finish(self, unreapable: tuple[RunnerId, ...]) -> None:

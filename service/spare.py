@@ -85,6 +85,10 @@ class Spare:
         """How many loads are under way, said whenever it changes."""
         self._fire(SpareTrigger.LOADS_BEGAN if count else SpareTrigger.LOADS_ENDED)
 
+    def close(self) -> None:
+        """The service stops: start no process any more. What there is ends with `run`."""
+        self._fire(SpareTrigger.CLOSED)
+
     @asynccontextmanager
     async def spawn(
         self, kind: EnvironmentClass, *, on_line: Callable[[str], None] = unheard
@@ -147,6 +151,7 @@ class Spare:
         except (OSError, RemoteWireError) as error:
             fields["reason"] = str(error)
         if spare.exit is not None:
-            fields = {"exit": spare.exit.status, "stderr": plain_tail(spare.exit.stderr_tail)}
+            fields = {"exit": spare.exit.status, "was_out_of_memory": spare.exit.was_out_of_memory}
+            fields["stderr"] = plain_tail(spare.exit.stderr_tail)
         if spare is self._current:
             self._fire(SpareTrigger.LOST, **fields)

@@ -25,6 +25,16 @@ from statemachines.events import Exit
 from statemachines.units import NS_PER_MS
 from statemachines.wire.link import Task, service_link
 
+EXIT_S = 1
+"""From the end of its link to its exit; without a link it is of no use to anybody, and is killed then."""
+
+
+async def _end_of(process: Process) -> Exit:
+    with trio.move_on_after(EXIT_S):
+        return await process.wait()
+    process.kill()
+    return await process.wait()
+
 
 class SpareProcess:
     """One process.
@@ -103,8 +113,7 @@ class SpareProcess:
                     self._heard.append(data)
                     if state.receive(data):
                         self._on_greeted(self)
-                process.kill()  # Without a link it is of no use to anybody; mostly it has ended already.
-                self.exit = await process.wait()
+                self.exit = await _end_of(process)
         finally:
             self._heard_out.set()
 

@@ -10,6 +10,9 @@ machine decides is when the place is filled, and when its process is given up:
 - one that is not warm by its deadline is killed, and so is one that was started for another class of environment than
   the one that was last ordered.
 
+Once the service stops, the place is not filled any more; a spare that is there stays to the very end, since it is in
+nobody's way.
+
 A spare serves one incarnation. It is taken also while it imports: it is ahead of any process that is started now.
 """
 
@@ -33,6 +36,7 @@ class SpareTrigger(StrEnum):
     LOST = "Lost"
     TAKEN = "Taken"
     MISFIT = "Misfit"
+    CLOSED = "Closed"
 
 
 class SpareOrder(StrEnum):
@@ -49,16 +53,17 @@ class SparePlace:
         due_ns: when it is filled (NONE), or when its process must be warm (IMPORTING); None: at no time.
         failures: spares that were lost since the last one that was warm and taken [count].
         is_loading: a load is under way somewhere in the service.
+        is_closed: the service stops.
     """
 
-    __slots__ = ("due_ns", "failures", "is_loading", "limits", "state")
+    __slots__ = ("due_ns", "failures", "is_closed", "is_loading", "limits", "state")
 
     def __init__(self, limits: Limits, now_ns: int) -> None:
         self.state = SpareState.NONE
         self.limits = limits
         self.due_ns: int | None = now_ns
         self.failures = 0
-        self.is_loading = False
+        self.is_loading = self.is_closed = False
 
     def backoff_ns(self) -> int:
         """The pause that the failures so far ask for; 0 without one."""
@@ -74,11 +79,6 @@ _DOUBLINGS_MAX = 32
 Orders = list[SpareOrder]
 
 
-def hold_back(place: SparePlace, _orders: Orders, _now_ns: int) -> None:
-    place.is_loading = True
-    place.due_ns = None
-
-
 def note_load(place: SparePlace, _orders: Orders, _now_ns: int) -> None:
     place.is_loading = True
 
@@ -87,8 +87,22 @@ def note_quiet(place: SparePlace, _orders: Orders, _now_ns: int) -> None:
     place.is_loading = False
 
 
-def rest(place: SparePlace, _orders: Orders, now_ns: int) -> None:
-    place.is_loading = False
+def note_end(place: SparePlace, _orders: Orders, _now_ns: int) -> None:
+    place.is_closed = True
+
+
+def hold_back(place: SparePlace, orders: Orders, now_ns: int) -> None:
+    note_load(place, orders, now_ns)
+    place.due_ns = None
+
+
+def hold_for_good(place: SparePlace, orders: Orders, now_ns: int) -> None:
+    note_end(place, orders, now_ns)
+    place.due_ns = None
+
+
+def rest(place: SparePlace, orders: Orders, now_ns: int) -> None:
+    note_quiet(place, orders, now_ns)
     _empty(place, now_ns)
 
 
@@ -126,9 +140,9 @@ def replace(place: SparePlace, orders: Orders, now_ns: int) -> None:
 
 
 def _empty(place: SparePlace, now_ns: int) -> None:
-    """When the place is filled again: not before the loads have ended."""
+    """When the place is filled again: not before the loads have ended, and never while the service stops."""
     wait_ns = max(place.limits.spare_pause_ns, place.backoff_ns())
-    place.due_ns = None if place.is_loading else now_ns + wait_ns
+    place.due_ns = None if place.is_loading or place.is_closed else now_ns + wait_ns
 
 
 S = SpareState
@@ -138,6 +152,7 @@ _GIVEN_UP = ignore("it is somebody else's by now, or was given up")
 _FRESH = ignore("there is none: a fresh process is started")
 _BUSY = stay("a load is under way", action=note_load)
 _QUIET = stay("no load is under way any more", action=note_quiet)
+_END = stay("it will be the last one", action=note_end)
 
 #        NONE, IMPORTING, WARM
 SPARE = Table(
@@ -168,5 +183,6 @@ SPARE = Table(
             go(S.NONE, "another class of environment is wanted", action=replace),
             go(S.NONE, "another class of environment is wanted", action=replace),
         ),
+        T.CLOSED: (stay("it is not filled any more", action=hold_for_good), _END, _END),
     },
 )

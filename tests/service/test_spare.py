@@ -13,6 +13,7 @@ from trio.testing import MockClock
 from service.environment import EnvironmentClass
 from service.logs import make_log
 from service.spare import Spare, SpareView
+from service.spare_process import EXIT_S
 from statemachines.limits import Limits
 from statemachines.wire.link import Task, runner_link
 from statemachines.wire.messages import PROTOCOL_VERSION, Hello, ToService
@@ -199,6 +200,7 @@ async def test_one_that_dies_is_replaced_with_growing_pauses(autojump_clock: Moc
     assert pauses == pytest.approx([1, 2, 4], abs=0.1)
     lost = bench.lines.rows("spare none")[0]
     assert (lost["level"], lost["exit"], lost["stderr"]) == ("warning", 70, "last words")
+    assert not lost["was_out_of_memory"]
 
 
 async def test_one_that_cannot_be_started_is_tried_again_later(autojump_clock: MockClock) -> None:
@@ -225,7 +227,9 @@ async def test_one_that_breaks_the_protocol_is_killed(autojump_clock: MockClock,
 async def test_one_that_lets_go_of_its_link_and_lives_on_is_killed(autojump_clock: MockClock, bench: Bench) -> None:
     process = await bench.warm()
     process.close_link()
-    await settled()
+    await trio.sleep(EXIT_S - 0.1)
+    assert process.signals == []
+    await trio.sleep(0.2)
     assert process.signals == ["kill"]
     assert bench.spare.view() == SpareView("none")
 
@@ -267,6 +271,16 @@ async def test_with_a_pause_of_nothing_a_late_word_of_the_old_one_is_not_the_new
 
 
 # The end
+
+
+async def test_a_service_that_stops_starts_no_other_one(autojump_clock: MockClock, bench: Bench) -> None:
+    process = await bench.warm()
+    bench.spare.close()
+    await settled()
+    assert bench.spare.view() == SpareView("warm", process.pid)
+    process.exit(1)
+    await trio.sleep(1000)
+    assert len(bench.processes.all) == 1
 
 
 async def test_the_end_of_the_service_ends_the_spare(autojump_clock: MockClock) -> None:

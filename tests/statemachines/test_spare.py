@@ -127,6 +127,20 @@ def test_one_that_does_not_fit_is_killed_and_is_no_failure(bench: Bench, trigger
     assert bench.due_in_ns == LIMITS.spare_pause_ns
 
 
+@pytest.mark.parametrize("before", [(), (T.DUE,), (T.DUE, T.GREETED), (T.DUE, T.LOST)])
+def test_a_service_that_stops_fills_the_place_never_again(bench: Bench, before: tuple[SpareTrigger, ...]) -> None:
+    bench.fire(*before, T.CLOSED)
+    orders = list(bench.orders)
+    bench.fire(T.LOST, T.LOADS_BEGAN, T.LOADS_ENDED)
+    assert bench.due_in_ns is None
+    assert bench.orders == orders
+
+
+def test_a_service_that_stops_keeps_the_spare_that_is_there(bench: Bench) -> None:
+    bench.fire(T.DUE, T.GREETED, T.CLOSED)
+    assert bench.place.state is S.WARM
+
+
 @pytest.mark.parametrize("trigger", [T.GREETED, T.LOST, T.TAKEN, T.MISFIT])
 def test_nothing_can_happen_to_an_empty_place(bench: Bench, trigger: SpareTrigger) -> None:
     assert bench.fire(trigger).kind is Kind.IGNORE
