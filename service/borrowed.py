@@ -27,6 +27,10 @@ class BorrowedProcess:
     def has_ended(self) -> bool:
         return self._process.has_ended
 
+    @property
+    def is_stopped(self) -> bool:
+        return self._process.is_stopped
+
     def memory_bound(self) -> MemoryBound | None:
         return self._process.memory_bound()
 

@@ -88,6 +88,10 @@ class Process(Protocol):
     def has_ended(self) -> bool:
         """Whether the system has seen its end, whoever has been told of it so far."""
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody holds it still (SIGSTOP, a debugger), so that it hears of nothing."""
+
     def memory_bound(self) -> MemoryBound | None:
         """The tightest limit on its memory that the system holds it to, as it is now; of one that is gone, as it was.
 

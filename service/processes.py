@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager
 from os import environ
 from pathlib import Path
 
+import psutil
 import trio
 
 from service.births import ProcessIdentity, own_identity
@@ -43,6 +44,9 @@ REAP_S = 5
 """How long leaving waits for a process that was killed; one that hangs in the kernel is left behind."""
 OUTPUT_S = 1
 """How long the last output of a dead process is waited for; a child of its own may hold the pipe open."""
+
+
+_STOPPED = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 
 
 def owner_words(server: ProcessIdentity, state: Path | None) -> str:
@@ -76,6 +80,13 @@ class RunnerProcess:
     @property
     def has_ended(self) -> bool:
         return self._process.poll() is not None
+
+    @property
+    def is_stopped(self) -> bool:
+        try:
+            return psutil.Process(self.pid).status() in _STOPPED
+        except psutil.Error:  # It is gone.
+            return False
 
     def memory_bound(self) -> MemoryBound | None:
         """The tightest limit on its memory, as it is now; of a process that is gone, as it was."""

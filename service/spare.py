@@ -23,7 +23,7 @@ from statemachines.spare import SPARE, SpareOrder, SparePlace, SpareState, Spare
 from statemachines.table import Kind, LookupInterpreter
 
 _TABLE = LookupInterpreter(SPARE)
-_LEVELS = {SpareTrigger.LOST: "warning", SpareTrigger.DUE: "warning"}
+_LEVELS = dict.fromkeys((SpareTrigger.LOST, SpareTrigger.DUE, SpareTrigger.FROZEN), "warning")
 """How loud the end of a spare is; what goes as it should is told at info."""
 
 
@@ -104,13 +104,22 @@ class Spare:
             yield process
 
     def _take(self, kind: EnvironmentClass) -> SpareProcess | None:
-        """The spare, if there is one that lives and fits. It is the caller's from this moment on."""
+        """The spare, if there is one that will do. It is the caller's from this moment on.
+
+        (1) One that has just died is told about by its own task, and until then it is no use to anybody.
+        (2) One that is stopped would hold up the load; (3) one of another class would load on the wrong device.
+        """
         spare, self._wanted = self._current, kind
-        if spare is None or not spare.can_be_taken:
+        if spare is None or spare.has_ended:  # (1)
             return None
-        fits = spare.kind == kind
-        self._fire(SpareTrigger.TAKEN if fits else SpareTrigger.MISFIT)
-        return spare if fits else None
+        if spare.is_stopped:  # (2)
+            self._fire(SpareTrigger.FROZEN)
+        elif spare.kind != kind:  # (3)
+            self._fire(SpareTrigger.MISFIT)
+        else:
+            self._fire(SpareTrigger.TAKEN)
+            return spare
+        return None
 
     # The place
 

@@ -73,9 +73,13 @@ class SpareProcess:
         self._reaped = trio.Event()
 
     @property
-    def can_be_taken(self) -> bool:
-        """Whether it lives, as far as the system knows; one that is being started does."""
-        return self._process is None or not self._process.has_ended
+    def has_ended(self) -> bool:
+        """Whether it is dead, as far as the system knows; one that is being started is not."""
+        return self._process is not None and self._process.has_ended
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._process is not None and self._process.is_stopped
 
     def say(self, level: str, line: str, **fields: object) -> None:
         """One log line; ``fields`` come after what all lines about a spare carry."""

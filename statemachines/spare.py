@@ -7,8 +7,8 @@ machine decides is when the place is filled, and when its process is given up:
 - it is filled `spare_pause_ns` after the last load under way has ended, never while one goes on: importing an engine
   takes a core for a third of a second, and the load, or its first tokens, would be slower by it;
 - after a failure it is filled later, each time twice as late, until a spare has become warm and was taken;
-- one that is not warm by its deadline is killed, and so is one that was started for another class of environment than
-  the one that was last ordered.
+- one that is not warm by its deadline is killed; so is one that is found stopped when it is wanted, and one that was
+  started for another class of environment than the one that is wanted.
 
 Once the service stops, the place is not filled any more; a spare that is there stays to the very end, since it is in
 nobody's way.
@@ -36,6 +36,7 @@ class SpareTrigger(StrEnum):
     LOST = "Lost"
     TAKEN = "Taken"
     MISFIT = "Misfit"
+    FROZEN = "Frozen"
     CLOSED = "Closed"
 
 
@@ -182,6 +183,11 @@ SPARE = Table(
             _FRESH,
             go(S.NONE, "another class of environment is wanted", action=replace),
             go(S.NONE, "another class of environment is wanted", action=replace),
+        ),
+        T.FROZEN: (
+            _FRESH,
+            go(S.NONE, "it is stopped, and nobody waits for it", action=give_up),
+            go(S.NONE, "it is stopped, and nobody waits for it", action=give_up),
         ),
         T.CLOSED: (stay("it is not filled any more", action=hold_for_good), _END, _END),
     },

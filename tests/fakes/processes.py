@@ -86,6 +86,7 @@ class FakeProcess:
         kind: what it was started for and with.
         obeys_term: SIGTERM ends it at once.
         obeys_kill: so does SIGKILL; False is a process that hangs in the kernel.
+        is_stopped: somebody holds it still.
         signals: what it was sent, in order.
         bound: the limit on its memory.
     """
@@ -97,6 +98,7 @@ class FakeProcess:
         self.link.on_let_go = lambda: self.exit(ExitStatus.LINK_CLOSED)
         self.on_line = on_line
         self.signals: list[str] = []
+        self.is_stopped = False
         self.obeys_term = True
         self.obeys_kill = True
         self.bound: MemoryBound | None = None

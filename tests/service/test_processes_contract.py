@@ -130,6 +130,17 @@ async def test_kill_ends_it_and_is_no_lack_of_memory(processes: Processes) -> No
     assert not exit.was_out_of_memory
 
 
+async def test_what_the_system_has_seen_is_known_before_anybody_waits(processes: Processes) -> None:
+    async with processes.spawn(FACTS) as process:
+        await talk_to(process)
+        assert not process.has_ended
+        assert not process.is_stopped
+        process.kill()
+        await process.wait()
+        assert process.has_ended
+        assert not process.is_stopped
+
+
 async def test_signals_to_a_process_that_is_gone_do_nothing(processes: Processes) -> None:
     async with processes.spawn(FACTS) as process:
         process.kill()

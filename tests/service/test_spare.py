@@ -165,6 +165,16 @@ async def test_one_that_has_just_died_is_not_taken(autojump_clock: MockClock, be
         assert fresh.pid != process.pid
 
 
+async def test_one_that_is_stopped_is_not_taken_but_killed(autojump_clock: MockClock, bench: Bench) -> None:
+    process = await bench.warm()
+    process.is_stopped = True
+    async with bench.spare.spawn(SERVE) as fresh:
+        assert fresh.pid != process.pid
+        await settled()
+        assert process.has_ended
+    assert bench.lines.rows("spare none")[0]["level"] == "warning"
+
+
 async def test_a_spawn_without_a_spare_is_a_fresh_one_with_its_own_errors(
     autojump_clock: MockClock, bench: Bench
 ) -> None:

@@ -127,6 +127,14 @@ def test_one_that_does_not_fit_is_killed_and_is_no_failure(bench: Bench, trigger
     assert bench.due_in_ns == LIMITS.spare_pause_ns
 
 
+@pytest.mark.parametrize("triggers", [(T.DUE,), (T.DUE, T.GREETED)], ids=["importing", "warm"])
+def test_one_that_is_found_stopped_is_killed_and_is_a_failure(bench: Bench, triggers: tuple[SpareTrigger, ...]) -> None:
+    bench.fire(*triggers, T.FROZEN)
+    assert bench.place.state is S.NONE
+    assert bench.orders[-1] is SpareOrder.KILL
+    assert bench.due_in_ns == LIMITS.spare_backoff_ns
+
+
 @pytest.mark.parametrize("before", [(), (T.DUE,), (T.DUE, T.GREETED), (T.DUE, T.LOST)])
 def test_a_service_that_stops_fills_the_place_never_again(bench: Bench, before: tuple[SpareTrigger, ...]) -> None:
     bench.fire(*before, T.CLOSED)
@@ -141,7 +149,7 @@ def test_a_service_that_stops_keeps_the_spare_that_is_there(bench: Bench) -> Non
     assert bench.place.state is S.WARM
 
 
-@pytest.mark.parametrize("trigger", [T.GREETED, T.LOST, T.TAKEN, T.MISFIT])
+@pytest.mark.parametrize("trigger", [T.GREETED, T.LOST, T.TAKEN, T.MISFIT, T.FROZEN])
 def test_nothing_can_happen_to_an_empty_place(bench: Bench, trigger: SpareTrigger) -> None:
     assert bench.fire(trigger).kind is Kind.IGNORE
     assert bench.due_in_ns == 0
