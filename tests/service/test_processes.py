@@ -52,6 +52,13 @@ async def test_only_listed_variables_reach_a_runner() -> None:
     assert {name: value for name, value in environment.items() if name != "LC_CTYPE"} == {**FIXED, "HOME": "/home/me"}
 
 
+async def test_the_variables_of_its_class_come_on_top() -> None:
+    kind = EnvironmentClass(Task.FACTS, variables={"CUDA_VISIBLE_DEVICES": "1", "OMP_WAIT_POLICY": "active"})
+    async with obedient_processes({"CUDA_VISIBLE_DEVICES": "0,1"}).spawn(kind) as process:
+        environment = json.loads(await (await talk_to(process)).order("environment"))
+    assert {name: environment[name] for name in kind.variables} == kind.variables
+
+
 def test_every_listed_variable_has_a_reason_and_none_looks_like_a_secret() -> None:
     assert all(ALLOWED.values())
     assert not [name for name in ALLOWED if any(word in name for word in ("KEY", "TOKEN", "SECRET", "PASS"))]
