@@ -18,8 +18,10 @@ from service.http.openai.models import list_models, show_model
 from service.http.operators.events import debug_events
 from service.http.operators.gate import gated
 from service.http.operators.health import health
+from service.http.operators.machines import debug_machines
 from service.http.operators.metrics import metrics
 from service.http.operators.state import debug_state
+from service.http.operators.tasks import debug_tasks
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -48,7 +50,9 @@ SERVED = (
 
 OPERATORS = (
     Route("/debug/events", ("GET",), gated(debug_events)),
+    Route("/debug/machines", ("GET",), gated(debug_machines)),
     Route("/debug/state", ("GET",), gated(debug_state)),
+    Route("/debug/tasks", ("GET",), gated(debug_tasks)),
     Route("/metrics", ("GET",), gated(metrics)),
 )
 
