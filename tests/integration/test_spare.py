@@ -18,6 +18,7 @@ from statemachines.units import NS_PER_MS
 from tests.factory.scripted import scripted_model
 from tests.integration.faults.casting import Births
 from tests.integration.faults.harness import POLITE, Faulted, faulted, limits
+from tests.integration.faults.signals import freeze
 
 pytestmark = pytest.mark.engine
 
@@ -115,25 +116,18 @@ async def test_a_spare_that_is_killed_while_it_is_warm_costs_no_request(settings
         assert (reply.status_code, reply.json()["response"]) == (200, POLITE)
 
 
-async def test_a_spare_that_is_stopped_costs_no_request(settings: Settings) -> None:
-    watched = Watched()
-    async with faulted(settings, watched) as service:
-        spare = await watched.spawned()
-        await said(service, "spare warm", pid=spare)
-        stop(spare)
+async def test_a_spare_that_stands_still_costs_no_request(settings: Settings) -> None:
+    births = Births()
+    async with faulted(settings, births) as service:
+        spare = await births.next_pid()
+        await service.said("spare warm", pid=spare)
+        await freeze(spare)
         reply = await service.generate("polite")
         assert (reply.status_code, reply.json()["response"]) == (200, POLITE)
-        assert (await said(service, "spare none", pid=spare))["level"] == "warning"
-        fresh, following = await watched.spawned(), await watched.spawned()
+        assert (await service.said("spare none", pid=spare))["level"] == "warning"
+        fresh, following = await births.next_pid(), await births.next_pid()
         assert service.pid((await service.runner(RunnerState.READY)).runner) == fresh
-        await said(service, "spare warm", pid=following)
-
-
-def stop(pid: int) -> None:
-    """SIGSTOP; returns when it stands still."""
-    os.kill(pid, signal.SIGSTOP)
-    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
-        pass
+        await service.said("spare warm", pid=following)
 
 
 async def test_without_the_setting_no_process_is_started_ahead(settings: Settings) -> None:
