@@ -14,8 +14,8 @@ from statemachines.events import AnyEvent, DevicesSampled
 from statemachines.units import NS_PER_S
 from tests.factory.scripted import Answer, scripted_model
 from tests.integration.faults import harness
-from tests.integration.faults.conftest import ENDLESS_CONTEXT_TOKENS
 from tests.integration.faults.harness import HUNG_S, Faulted, faulted
+from tests.integration.faults.models import ENDLESS_CONTEXT_TOKENS
 
 pytestmark = pytest.mark.engine
 
