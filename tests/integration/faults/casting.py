@@ -30,10 +30,13 @@ class Births:
 
     Attributes:
         freezes: the next ones are frozen before they have done anything.
+        gate: nobody but the test hears of the next ones before it is set.
     """
 
     def __init__(self, *, freezes: bool = False) -> None:
         self.freezes = freezes
+        self.gate = trio.Event()
+        self.gate.set()
         self._real = RunnerProcesses()
         self._send, self._receive = trio.open_memory_channel[int](100)
 
@@ -46,6 +49,7 @@ class Births:
                 if self.freezes:
                     await freeze(process.pid)
                 self._send.send_nowait(process.pid)
+                await self.gate.wait()
             yield process
 
     async def next_pid(self) -> int:

@@ -3,21 +3,38 @@
 What happens to a spare that nobody has taken stands in `tests.integration.test_spare`.
 """
 
+import trio
+
 from service.config import Settings
 from statemachines.effects import KillRunner, SpawnRunner
 from tests.integration.faults.casting import Births
-from tests.integration.faults.harness import POLITE, faulted
+from tests.integration.faults.clients import Asked
+from tests.integration.faults.harness import POLITE, Faulted, faulted
 from tests.integration.faults.signals import murder
 
 
-async def test_killed_while_it_imports_for_a_load_the_load_is_tried_again(settings: Settings) -> None:
+async def frozen_and_taken(service: Faulted, births: Births) -> tuple[int, Asked]:
+    """The spare, taken for a load while it is being started, and frozen; one that is known to be is not taken."""
+    spare = await births.next_pid()
+    asked = service.ask("polite")
+    await service.said("spare none", why="it is ahead of a fresh one")
+    births.freezes = False
+    births.gate.set()
+    return spare, asked
+
+
+def frozen_births() -> Births:
     births = Births(freezes=True)
+    births.gate = trio.Event()
+    return births
+
+
+async def test_killed_while_it_imports_for_a_load_the_load_is_tried_again(settings: Settings) -> None:
+    births = frozen_births()
     async with faulted(settings, births) as service:
-        spare = await births.next_pid()
-        asked = service.ask("polite")
+        spare, asked = await frozen_and_taken(service, births)
         row = await service.said("runner started")
         assert (row["pid"], row["status"]) == (spare, "not responding")
-        births.freezes = False
         murder(spare)
         await asked.end()
 
@@ -28,12 +45,10 @@ async def test_killed_while_it_imports_for_a_load_the_load_is_tried_again(settin
 
 
 async def test_frozen_while_it_imports_for_a_load_it_is_killed_at_the_limit_of_the_load(settings: Settings) -> None:
-    births = Births(freezes=True)
+    births = frozen_births()
     async with faulted(settings, births) as service:
-        spare = await births.next_pid()
-        asked = service.ask("polite")
+        spare, asked = await frozen_and_taken(service, births)
         runner = (await service.said("runner started", pid=spare))["runner"]
-        births.freezes = False
         await service.expire("stall", runner=runner)
         last = await asked.end()
 
