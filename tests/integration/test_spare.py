@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from service.config import Settings
+from statemachines.memory import PROCESS_BYTES
 from statemachines.states import RunnerState
 from statemachines.units import NS_PER_MS
 from tests.factory.scripted import scripted_model
@@ -92,6 +93,14 @@ def test_a_spare_touches_no_device_because_it_calls_nothing_that_would() -> None
     """The bindings ask for a constant; the last call shows that calls are seen. Nothing is imported but bindings."""
     ended = subprocess.run([sys.executable, "-P", "-c", SPY], capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ["llama_max_devices", "False", "False", "llama_supports_gpu_offload"]
+
+
+async def test_what_a_spare_holds_is_less_than_its_load_will_reserve_for_the_process(settings: Settings) -> None:
+    births = Births()
+    async with faulted(settings, births) as service:
+        spare = await births.next_pid()
+        await service.said("spare warm", pid=spare)
+        assert 0 < psutil.Process(spare).memory_info().rss < PROCESS_BYTES
 
 
 async def test_a_spare_that_is_killed_while_it_imports_is_replaced(settings: Settings) -> None:

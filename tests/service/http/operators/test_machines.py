@@ -13,6 +13,7 @@ async def test_the_machines_are_drawn_with_who_is_in_them(front: FakeFront, call
     text = reply.body.decode()
     assert text.startswith("stateDiagram-v2\n")
     assert "    class runner_ready occupied\n    note right of runner_ready\n        runner 3 demo:latest\n" in text
+    assert "    class spare_warm occupied\n    note right of spare_warm\n        process 4242\n" in text
 
 
 async def test_the_tree_of_tasks_has_the_one_that_looks(call: Caller) -> None:
