@@ -35,8 +35,8 @@ from service.client_stream import ClientStream
 from service.config import Settings
 from statemachines.units import KIB, NS_PER_S
 
-LINGER_S = 1
-"""How long a client may go on sending after our last word."""
+LINGER_S = 5
+"""How long a client may go on sending after our last word; as nginx has it."""
 READ_BYTES = 64 * KIB
 
 
@@ -107,7 +107,7 @@ class Connection(TCPServer):
         super().__init__(ASGIWrapper(app), config, context, {}, self._client)  # type: ignore[arg-type]  # no TLS stream
         self._settings = settings
         self._log = log
-        self._reading = trio.CancelScope()
+        self._reading, self._lingering = trio.CancelScope(), trio.CancelScope()
         self._stage = Stage.HEAD
         self._has_spoken = False
         self._head_bytes = 0
@@ -120,6 +120,7 @@ class Connection(TCPServer):
         """End it, unless a request is under way; then it ends behind that."""
         if self._stage is not Stage.REQUEST:
             self._reading.cancel()
+            self._lingering.cancel()
 
     async def run(self) -> None:
         """Live until either side ends it. What goes wrong on one connection stays there."""
@@ -195,6 +196,7 @@ class Connection(TCPServer):
             await self._client.send_eof()
         if self.context.terminated.is_set():
             return
-        with trio.move_on_after(LINGER_S):
+        self._lingering.deadline = trio.current_time() + LINGER_S
+        with self._lingering:
             while await self._client.receive_some(READ_BYTES):
                 pass
