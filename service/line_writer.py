@@ -3,11 +3,14 @@
 Standard error is often a pipe. One whose reader has stopped takes some 64 KiB and then holds whoever writes to it, and
 here that would be the one loop that serves everybody. So before each piece the system is asked whether there is room
 for it: a piece is no larger than what a pipe with any room takes whole. The kernel's buffer is the only queue. A file
-on a disk always has room, and may then turn out to be full.
+on a disk always has room, and may then turn out to be full. A terminal (a connection that hangs, a window that is
+frozen) has room for half a piece and then holds the writer, so it is opened once more, in a way that does not wait: on
+the descriptor that we were given that would be a setting for everybody who has the terminal.
 """
 
 import os
 import select
+import weakref
 from collections.abc import Callable
 from typing import TextIO
 
@@ -32,9 +35,19 @@ class LineWriter:
         self.lost = 0
         self._stream = stream
         self._fd = _descriptor(stream)
+        if self._fd is not None and os.isatty(self._fd):
+            self._fd = self._open_once_more(self._fd)
         self._on_gap = on_gap
         self._is_torn = False
         self._written = 0
+
+    def _open_once_more(self, fd: int) -> int:
+        try:
+            fresh = os.open(os.ttyname(fd), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        except OSError:  # Somebody else's terminal (su): better one that may wait than none.
+            return fd
+        weakref.finalize(self, os.close, fresh)
+        return fresh
 
     def write(self, line: str) -> None:
         """One line with its end. Whatever becomes of it, this returns."""

@@ -2,6 +2,8 @@
 
 import io
 import os
+import pty
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +13,8 @@ from typing import BinaryIO, TextIO
 import pytest
 
 from service.line_writer import PIECE_BYTES, LineWriter
+
+HUNG_S = 10
 
 
 @dataclass
@@ -51,6 +55,44 @@ def test_a_pipe_that_nobody_reads_holds_nobody_up_and_the_lost_lines_are_counted
         arrived = held.read().splitlines()
         assert arrived == [f"line {number}" for number in range(len(arrived))]
         assert writer.lost == 20_000 - len(arrived) > 0
+
+
+def test_a_terminal_that_hangs_holds_nobody_up_either() -> None:
+    ours, theirs = pty.openpty()
+
+    def write_more_than_it_takes() -> None:
+        for _ in range(1_000):
+            writer.write("x" * 300 + "\n")
+
+    with open(ours, "rb") as screen, open(theirs, "w") as stream:
+        writer = LineWriter(stream)
+        writing = threading.Thread(target=write_more_than_it_takes)
+        writing.start()
+        writing.join(HUNG_S)
+        is_held_up = writing.is_alive()
+        screen.close()  # What is held up by it ends now.
+        writing.join()
+    assert not is_held_up
+    assert writer.lost > 0
+
+
+def test_a_terminal_stays_as_it_was_for_everybody_else() -> None:
+    ours, theirs = pty.openpty()
+    with open(ours, "rb", buffering=0) as screen, open(theirs, "w") as stream:
+        LineWriter(stream).write("line\n")
+        assert screen.read(6) == b"line\r\n"
+        assert os.get_blocking(theirs)
+
+
+def test_a_terminal_that_cannot_be_opened_once_more_is_written_to_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_somebody_else_s(_fd: int) -> str:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "ttyname", is_somebody_else_s)
+    ours, theirs = pty.openpty()
+    with open(ours, "rb", buffering=0) as screen, open(theirs, "w") as stream:
+        LineWriter(stream).write("line\n")
+        assert screen.read(6) == b"line\r\n"
 
 
 def test_how_many_were_lost_is_told_before_the_next_line_that_gets_through() -> None:
