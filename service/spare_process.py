@@ -21,6 +21,7 @@ from service.borrowed import BorrowedProcess
 from service.environment import EnvironmentClass
 from service.logs import LEVELS, say_native
 from service.ports import Clock, Process, Processes
+from statemachines.errors import RemoteWireError
 from statemachines.events import Exit
 from statemachines.units import NS_PER_MS
 from statemachines.wire.link import Task, service_link
@@ -68,14 +69,14 @@ class SpareProcess:
         self._heard: deque[bytes] = deque()
         self._hearing = trio.CancelScope()
         self._heard_out = trio.Event()
-        self._is_lent = False
+        self._is_lent = self._is_over = False
         self._given_back = trio.Event()
         self._reaped = trio.Event()
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is dead, as far as the system knows; one that is being started is not."""
-        return self._process is not None and self._process.has_ended
+        """Whether it is dead, or about to be: nobody hears it any more. One that is being started is neither."""
+        return self._is_over or (self._process is not None and self._process.has_ended)
 
     @property
     def is_stopped(self) -> bool:
@@ -117,7 +118,11 @@ class SpareProcess:
                     self._heard.append(data)
                     if state.receive(data):
                         self._on_greeted(self)
+                self._is_over = True
                 self.exit = await _end_of(process)
+        except RemoteWireError:
+            self._is_over = True
+            raise
         finally:
             self._heard_out.set()
 

@@ -174,6 +174,7 @@ class FakeProcesses:
         fault: raised by the next spawns.
         fault_once: raised by the next one only.
         gate: holds spawns back until it is set.
+        end_gate: so it does with the ends of those whose context is left.
     """
 
     def __init__(self) -> None:
@@ -181,6 +182,8 @@ class FakeProcesses:
         self.fault_once: OSError | None = None
         self.gate = trio.Event()
         self.gate.set()
+        self.end_gate = trio.Event()
+        self.end_gate.set()
         self.all: list[FakeProcess] = []
         self._send, self._receive = trio.open_memory_channel[FakeProcess](100)
 
@@ -198,6 +201,8 @@ class FakeProcesses:
         try:
             yield process
         finally:
+            with trio.CancelScope(shield=True):
+                await self.end_gate.wait()
             process.exit(-signal.SIGKILL)
             await process.link.aclose()
 

@@ -165,6 +165,30 @@ async def test_one_that_has_just_died_is_not_taken(autojump_clock: MockClock, be
         assert fresh.pid != process.pid
 
 
+async def test_one_that_let_go_of_its_link_is_not_taken_while_its_exit_is_waited_for(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    process = await bench.warm()
+    process.close_link()
+    await settled()
+    assert not process.has_ended
+    async with bench.spare.spawn(SERVE) as fresh:
+        assert fresh.pid != process.pid
+
+
+async def test_one_that_broke_the_protocol_is_not_taken_while_it_is_being_killed(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    process = await bench.warm()
+    bench.processes.end_gate = trio.Event()
+    process.say_bytes(hello_bytes(process))
+    await settled()
+    assert not process.has_ended
+    async with bench.spare.spawn(SERVE) as fresh:
+        assert fresh.pid != process.pid
+        bench.processes.end_gate.set()
+
+
 async def test_one_that_is_stopped_is_not_taken_but_killed(autojump_clock: MockClock, bench: Bench) -> None:
     process = await bench.warm()
     process.is_stopped = True
