@@ -121,7 +121,8 @@ def read_count(file: Path) -> int | None:
 
 
 def _text(file: Path) -> str:
+    """Names of groups are bytes of somebody's choice, and are needed again as what they are."""
     try:
-        return file.read_text(encoding="ascii")
+        return file.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return ""

@@ -59,7 +59,7 @@ class HostMemory:
     def _cgroup_figures(self) -> Iterator[Figure]:
         """One per memory cgroup above this process that has a limit."""
         try:
-            text = (self._proc / "self" / "cgroup").read_text()
+            text = (self._proc / "self" / "cgroup").read_text("utf-8", "replace")
         except OSError:
             return
         for files, path in memory_cgroups(text):

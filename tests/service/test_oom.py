@@ -30,7 +30,7 @@ class Kernel:
 
     def write(self, file: Path, text: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        file.write_text(text, "utf-8", "surrogateescape")
 
     def move(self, membership: str, pid: int = PID) -> None:
         self.write(self.proc / str(pid) / "cgroup", membership)
@@ -52,6 +52,7 @@ KERNELS = {
     "version 2 in a container": ("0::/../outside\n", "cgroup/memory.events"),
     "version 1": ("9:name=systemd:/\n4:cpu,memory:/box\n0::/\n", "cgroup/memory/box/memory.oom_control"),
     "version 1 in a container": ("4:memory:/docker/0123\n", "cgroup/memory/memory.oom_control"),
+    "a name of one's own": ("0::/b\u00fccher/\udcff\n", "cgroup/b\u00fccher/\udcff/memory.events"),
     "no groups": ("", "proc/vmstat"),
 }
 

@@ -133,6 +133,15 @@ def test_a_version_1_limit_lies_under_the_memory_controller(machine: Machine) ->
 
 
 @on_linux
+def test_a_group_whose_name_is_no_text_is_passed_over_and_those_above_it_count(machine: Machine) -> None:
+    (machine.proc / "self").mkdir()
+    (machine.proc / "self" / "cgroup").write_bytes(b"0::/outer/\xff\n")
+    machine.limit_v2("outer", "10000", "6000")
+
+    assert machine.sample().source == "cgroup v2 /outer"
+
+
+@on_linux
 def test_a_cgroup_that_says_nonsense_limits_nothing(machine: Machine) -> None:
     machine.write(machine.proc / "self" / "cgroup", "0::/box\n")
     machine.limit_v2("box", "a lot", "6000")
