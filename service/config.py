@@ -33,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         head_ns: how long a client may take to send the head of a request.
         head_bytes_max, head_fields_max: how large that may be, and how many header fields it may have.
         body_ns: how long a client may take to send the body.
-        body_bytes_max: the largest request body.
+        body_bytes_max, bodies_bytes_max: the largest request body, and all of them together.
         idle_connection_ns: how long a connection may stay without a request.
         client_stall_ns: a client that reads nothing for this long loses its lease.
         followers_max: who may follow `/debug/events` at once [count].
@@ -66,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     head_fields_max: int = 100
     body_ns: int = 60 * NS_PER_S
     body_bytes_max: int = 64 << 20
+    bodies_bytes_max: int = 256 << 20
     idle_connection_ns: int = 75 * NS_PER_S
     client_stall_ns: int = 60 * NS_PER_S
     followers_max: int = 16

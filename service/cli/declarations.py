@@ -60,6 +60,12 @@ _CONNECTIONS = Section(
         Setting("body_s", "body_ns", values.seconds(), "How long a client may take to send the body of a request."),
         Setting("body_max", "body_bytes_max", values.size(), "The largest request body."),
         Setting(
+            "bodies_max",
+            "bodies_bytes_max",
+            values.size(),
+            "The bodies of all requests that are under way, together.",
+        ),
+        Setting(
             "idle_connection_s",
             "idle_connection_ns",
             values.seconds(),

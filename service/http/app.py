@@ -17,6 +17,7 @@ from service.config import Settings
 from service.front import Front
 from service.http import guard
 from service.http.admission import Admission
+from service.http.body_room import BodyRoom
 from service.http.cors import Origins
 from service.http.doors import Door
 from service.http.exchange import App, Exchange, Handler, Now, StackedRequest, is_answered_here
@@ -76,6 +77,7 @@ def create_app(
     Nothing of it lives in the framework's nursery: a request is its connection's task and ends with it.
     """
     app = App("service.http", static_folder=None)
+    app.body_room = BodyRoom(front.settings.bodies_bytes_max)
     app.config["MAX_CONTENT_LENGTH"] = front.settings.body_bytes_max
     app.config["BODY_TIMEOUT"] = front.settings.body_ns / NS_PER_S
     app.config["RESPONSE_TIMEOUT"] = None  # it would cut streams, and open a cancel scope across a lease's

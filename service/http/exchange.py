@@ -23,7 +23,9 @@ from quart_trio.wrappers import TrioRequest
 from structlog.typing import FilteringBoundLogger
 
 from service.front import Front
+from service.http.body_room import BodyRoom, RefusableBody
 from service.http.doors import Door
+from service.http.errors import ApiError
 from service.operators.lookout import Lookout
 from statemachines.units import RequestId
 
@@ -81,6 +83,7 @@ class Exchange:
 class StackedRequest(TrioRequest):
     """A request that knows what to close after its answer."""
 
+    body_class = RefusableBody
     exit_stack: AsyncExitStack
 
 
@@ -96,6 +99,7 @@ class Connection(TrioASGIHTTPConnection):
         # A target without a path ("GET ?a HTTP/1.1") is legal for the parser below and not for the framework above.
         super().__init__(app, {**scope, "path": scope["path"] or "/"})
         self._is_answered = False
+        self._body_bytes = 0
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Answer one request."""
@@ -104,13 +108,28 @@ class Connection(TrioASGIHTTPConnection):
             await super().__call__(receive, send)
         finally:
             is_answered_here.reset(before)
+            cast(App, self.app).body_room.give_back(self._body_bytes)
 
     async def handle_messages(  # type: ignore[override]  # the parent does the same to its own parent
         self, nursery: trio.Nursery, request: QuartRequest, receive: ASGIReceiveCallable
     ) -> None:
-        await ASGIHTTPConnection.handle_messages(self, request, receive)
+        async def counting() -> Any:
+            message: Any = await receive()
+            self._make_room(request, len(message.get("body", b"")))
+            return message
+
+        await ASGIHTTPConnection.handle_messages(self, request, counting)
         if not self._is_answered:
             nursery.cancel_scope.cancel()
+
+    def _make_room(self, request: QuartRequest, count: int) -> None:
+        """For what has come of its body, or else give that up."""
+        try:
+            cast(App, self.app).body_room.take(count)
+        except ApiError as refused:
+            cast(RefusableBody, request.body).refuse(refused)
+        else:
+            self._body_bytes += count
 
     async def handle_request(  # type: ignore[override]  # the same
         self, nursery: trio.Nursery, request: QuartRequest, send: ASGISendCallable
@@ -132,7 +151,13 @@ class NoWebsocket(TrioASGIWebsocketConnection):
 
 
 class App(QuartTrio):
-    """Quart on trio, with our connections."""
+    """Quart on trio, with our connections.
+
+    Attributes:
+        body_room: for the bodies of all requests together.
+    """
+
+    body_room: BodyRoom
 
     asgi_http_class = Connection
     asgi_websocket_class = NoWebsocket
