@@ -45,6 +45,7 @@ class OpenLeases:
         self._on_end = on_end
         self._streams: dict[LeaseId, LeaseStream] = {}
         self._asked: set[LeaseId] = set()
+        self._cancelled: set[LeaseId] = set()
         self._is_closed = False
 
     def __len__(self) -> int:
@@ -72,6 +73,7 @@ class OpenLeases:
     def cancel(self, lease: LeaseId) -> None:
         """End it early: by the runner, or here when the runner does not know of it."""
         if lease in self._asked:
+            self._cancelled.add(lease)
             self._send(Cancel(lease))
         elif lease in self._streams:
             self._end(lease, LeaseOutcome.CANCELLED)
@@ -87,11 +89,15 @@ class OpenLeases:
             self._record.say("debug", "a lease ended twice", lease=ended.lease)
             return
         self._on_end(ended)
-        if ended.reason is EndReason.CANCELLED:
-            self._end(ended.lease, LeaseOutcome.CANCELLED)
-        else:
+        if ended.reason is not EndReason.CANCELLED:
             self._streams[ended.lease].end(ended)
             self._end(ended.lease, LeaseOutcome.FINISHED)
+        elif ended.lease in self._cancelled:
+            self._end(ended.lease, LeaseOutcome.CANCELLED)
+        else:
+            # Somebody else has sent it a SIGTERM: it is about to leave, and its requests are lost as by any other end.
+            self._record.say("warning", "the runner has broken off an answer by itself", lease=ended.lease)
+            self._end(ended.lease, LeaseOutcome.CRASHED)
 
     def lose_all(self) -> None:
         """The runner says no more. Leases that the core still grants on it are lost as they come."""
@@ -102,6 +108,7 @@ class OpenLeases:
     def _end(self, lease: LeaseId, outcome: LeaseOutcome, post: Post | None = None) -> None:
         stream = self._streams.pop(lease)
         self._asked.discard(lease)
+        self._cancelled.discard(lease)
         stream.lose()
         ended = events.LeaseEnded(runner=self._record.runner, lease=lease, outcome=outcome, sent=stream.sent)
         (post or self._post)(ended)

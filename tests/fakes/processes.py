@@ -154,6 +154,10 @@ class FakeProcess:
             self._inbox.extend(self._state.receive(self.link.to_runner.popleft()))
         return self._inbox.popleft()
 
+    def hear_sigterm(self) -> None:
+        """A stranger has sent it SIGTERM: it is deaf from now on, and ends its leases by itself."""
+        self._state.stop()
+
     def close_link(self) -> None:
         """The link ends while the process goes on."""
         self.link.close()

@@ -330,6 +330,17 @@ async def test_a_cancelled_lease_ends_by_the_runners_word(autojump_clock: MockCl
     assert bench.posted[0] == events.LeaseEnded(runner=RUNNER, lease=LEASE, outcome=LeaseOutcome.CANCELLED, sent=False)
 
 
+async def test_a_lease_that_nobody_had_cancelled_is_lost_as_in_a_crash(autojump_clock: MockClock, bench: Bench) -> None:
+    async with bench.ready() as process:
+        bench.ask()
+        assert isinstance(await process.hear(), Generate)
+        process.hear_sigterm()
+        process.say(wire.LeaseEnded(LEASE, EndReason.CANCELLED))
+        process.exit()
+
+    assert bench.posted[0] == events.LeaseEnded(runner=RUNNER, lease=LEASE, outcome=LeaseOutcome.CRASHED, sent=False)
+
+
 async def test_a_lease_of_which_the_runner_never_knew_ends_here(autojump_clock: MockClock, bench: Bench) -> None:
     async with bench.ready() as process:
         bench.incarnation.leases.open(LEASE)

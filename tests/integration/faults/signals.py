@@ -22,6 +22,11 @@ def murder(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+def dismiss(pid: int) -> None:
+    """SIGTERM, as a stranger would."""
+    os.kill(pid, signal.SIGTERM)
+
+
 def stand_still_until_gone(pid: int) -> None:
     """Hold up this whole process, its event loop included, until a child has ended; it is not reaped."""
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from statemachines.facts import AllocationReport, LoadedFacts
+from statemachines.facts import AllocationReport, LoadedFacts, LoadFailure
 from statemachines.wire.link import Task, runner_link
 from statemachines.wire.messages import (
     PROTOCOL_VERSION,
@@ -22,6 +22,7 @@ from statemachines.wire.messages import (
     Hello,
     LeaseEnded,
     Load,
+    LoadFailed,
     Progress,
     Ready,
     Tokens,
@@ -87,6 +88,9 @@ class Actor:
         assert self._load is not None
         self._say(Ready(LoadedFacts(self._load.options.context_tokens, 1), AllocationReport(), 64, 1))
 
+    def load_failed(self) -> None:
+        self._say(LoadFailed(LoadFailure.BAD_FILE, "the file is torn"))
+
     def tokens(self, count: str, characters: str = "1") -> None:
         """So many steps, each with a text of so many characters."""
         assert self._lease is not None
@@ -126,6 +130,12 @@ class Actor:
 
     def ignore_sigterm(self) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def leave_a_child(self) -> None:
+        """Start a process that holds the link and the output open, and does nothing."""
+        if os.fork() == 0:
+            signal.alarm(LIFE_S)
+            self.linger()
 
     def linger(self) -> None:
         """Live on, and do nothing."""

@@ -1,4 +1,4 @@
-"""``kill -9`` of a runner in each phase of its life: what its client sees, what the log says, what comes next."""
+"""SIGKILL and SIGTERM to a runner in each phase of its life: what its client sees, what the log says, what is next."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from service.config import Settings
-from statemachines.effects import GrantLease, KillRunner, SpawnRunner, TerminateRunner
+from statemachines.effects import CancelLease, GrantLease, KillRunner, SpawnRunner, TerminateRunner
 from statemachines.events import ProcessExited
 from statemachines.states import LoadState, RunnerState, Stage
 from statemachines.units import NS_PER_S, RunnerId
@@ -14,7 +14,7 @@ from tests.integration.faults import phases
 from tests.integration.faults.casting import Casting
 from tests.integration.faults.gates import Gate
 from tests.integration.faults.harness import KIND, POLITE, Faulted, check_books, faulted, limits
-from tests.integration.faults.signals import murder
+from tests.integration.faults.signals import dismiss, freeze, murder, thaw
 
 SIGKILLED = -9
 
@@ -217,3 +217,57 @@ async def test_two_runners_killed_at_once_are_two_faults_and_no_more(settings: S
             assert (held.client.status, held.client.text) == (200, text)
             check_told_as_an_error(service, held.runner, state="ready")
         assert len(service.effects(SpawnRunner)) == 4
+
+
+async def test_killed_when_its_client_has_left_nobody_is_told_and_nothing_is_tried_again(settings: Settings) -> None:
+    async with faulted(settings) as service:
+        held = await phases.mid_answer(service)
+        await freeze(held.pid)
+        await held.client.leave()
+        await service.until(lambda _: service.effects(CancelLease))
+        murder(held.pid)
+        await service.dead(held.runner)
+
+        assert not service.state().requests
+        assert len(service.effects(GrantLease)) == 1
+        check_told_as_an_error(service, held.runner, state="ready")
+
+
+# SIGTERM from a stranger
+
+
+async def test_dismissed_in_the_middle_of_an_answer_the_client_is_told_that_the_runner_ended(
+    settings: Settings,
+) -> None:
+    """Nobody had cancelled the answer: it is lost as by any other end of a runner."""
+    async with faulted(settings) as service:
+        held = await phases.mid_answer(service)
+        dismiss(held.pid)
+        last = await held.client.end()
+
+        assert (held.client.status, held.client.broke_off) == (200, False)
+        assert "ended unexpectedly while it answered" in last["error"]
+        (row,) = service.rows("the runner has broken off an answer by itself")
+        assert (row["level"], row["runner"]) == ("warning", held.runner)
+        await service.dead(held.runner)
+
+
+async def test_dismissed_before_the_first_token_the_request_is_answered_by_another_runner(settings: Settings) -> None:
+    async with faulted(settings) as service:
+        held = await phases.first_token(service)
+        dismiss(held.pid)
+        thaw(held.pid)
+        await held.client.end()
+
+        assert (held.client.status, held.client.text) == (200, POLITE)
+        await service.dead(held.runner)
+
+
+async def test_dismissed_while_it_loads_the_load_is_tried_again(settings: Settings) -> None:
+    async with faulted(settings) as service:
+        held = await phases.loading(service)
+        dismiss(held.pid)
+        await held.client.end()
+
+        assert (held.client.status, held.client.text) == (200, POLITE)
+        assert the_end(service, held.runner)["exit"] == 0

@@ -1,6 +1,9 @@
 """The link of a runner ends before its process does, or its process before everything that it said has been read."""
 
+import os
+
 import msgspec
+import psutil
 import pytest
 
 from service.config import Settings
@@ -11,7 +14,7 @@ from statemachines.units import RunnerId
 from tests.integration.faults.casting import Casting
 from tests.integration.faults.gates import Gate
 from tests.integration.faults.harness import POLITE, Faulted, faulted
-from tests.integration.faults.signals import stand_still_until_gone
+from tests.integration.faults.signals import murder, stand_still_until_gone
 
 LOADED = "hello hear:Load progress:0 ready"
 
@@ -44,6 +47,22 @@ async def test_an_answer_that_was_finished_before_the_exit_is_never_a_crash(
         assert len(service.effects(GrantLease)) == 1
 
 
+async def test_a_load_that_failed_with_a_reason_before_the_exit_is_refused_with_it_and_not_tried_again(
+    settings: Settings, gate: Gate
+) -> None:
+    script = f"hello hear:Load progress:0 gate:{gate.path} load_failed exit:1"
+    async with faulted(link_soon_lost(settings), Casting(script)) as service:
+        asked = service.ask("polite")
+        await gate.arrived()
+        runner = (await service.runner(RunnerState.LOADING)).runner
+        gate.open()
+        stand_still_until_gone(service.pid(runner))
+        last = await asked.end()
+
+        assert (asked.status, last) == (500, {"error": "the model could not be loaded: the file is torn"})
+        assert len(service.effects(SpawnRunner)) == 1
+
+
 async def test_an_answer_without_its_last_frame_is_a_crash_even_if_the_exit_status_is_0(
     settings: Settings, gate: Gate
 ) -> None:
@@ -64,6 +83,21 @@ async def test_a_runner_that_is_gone_as_soon_as_it_is_ready_is_replaced(settings
 
         assert (asked.status, asked.text) == (200, POLITE)
         assert len(service.effects(SpawnRunner)) == 2
+
+
+async def test_a_child_that_a_runner_leaves_behind_with_its_link_is_not_waited_for(settings: Settings) -> None:
+    script = f"{LOADED} hear:Generate leave_a_child exit:1"
+    async with faulted(link_soon_lost(settings), Casting(script)) as service:
+        asked = service.ask("polite")
+        await asked.end()
+        assert (asked.status, asked.text) == (200, POLITE)
+        (gone,) = service.state().dead
+
+    (child,) = [
+        process for process in psutil.Process().children() if os.getsid(process.pid) == service.pid(gone.runner)
+    ]
+    murder(child.pid)
+    child.wait()
 
 
 # The link ends, and the process lives on
