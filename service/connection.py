@@ -16,13 +16,11 @@ an answer that it has not read yet.
 import math
 from contextlib import suppress
 from enum import Enum
-from typing import Any
 
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
@@ -33,6 +31,7 @@ from structlog.typing import FilteringBoundLogger
 
 from service.client_stream import ClientStream
 from service.config import Settings
+from service.http1 import Http1, Turn
 from statemachines.units import KIB, NS_PER_S
 
 LINGER_S = 5
@@ -47,47 +46,6 @@ class Stage(Enum):
     BETWEEN = "between"
     REQUEST = "request"
     OVER = "over"
-
-
-class HeadRefused(Exception):
-    """The head of a request is not served here."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
-class Http1(H11Protocol):
-    """Hypercorn's HTTP/1.1 and nothing else.
-
-    HTTP/2 has a flow control of its own: a client could hold an answer that it never takes on a connection that looks
-    alive, and a hundred requests on one connection. Without TLS no client of these APIs speaks it.
-    """
-
-    fields_max = 0
-
-    async def handle(self, event: Event) -> None:
-        try:
-            await super().handle(event)
-        except HeadRefused as refused:
-            await self.refuse(refused.status)
-
-    async def _check_protocol(self, event: Any) -> None:
-        """Hypercorn's place for a change of protocol: the head is there, and its request has not begun."""
-        if event.http_version > b"1.1":
-            raise HeadRefused(505)
-        if len(event.headers) > self.fields_max:
-            raise HeadRefused(431)
-
-    @property
-    def early_bytes(self) -> int:
-        """What the client has said already of its next request [bytes]."""
-        return len(self.connection.trailing_data[0])
-
-    async def refuse(self, status: int) -> None:
-        """Answer in the place of a request, and be done with the client."""
-        await self._send_error_response(status)
-        await self.send(Closed())
 
 
 class Connection(TCPServer):
@@ -143,6 +101,7 @@ class Connection(TCPServer):
             own, state = parse_socket_addr(ours.family, ours.getsockname()), ConnectionState({})
             http = Http1(self.app, self.config, self.context, tasks, state, False, peer, own, self.protocol_send)
             http.fields_max = self._settings.head_fields_max
+            http.can_read = Turn(self._listen)
             self.protocol = self._http = http  # type: ignore[assignment]  # hypercorn's own would choose among protocols
             await self._converse()
 
@@ -170,6 +129,15 @@ class Connection(TCPServer):
         if self._stage is Stage.REQUEST:
             return READ_BYTES
         return max(1, self._settings.head_bytes_max + 1 - self._head_bytes)
+
+    async def _listen(self) -> None:
+        """Hear a client that waits for its turn, as far as it may speak before that: it may have left."""
+        while room_bytes := max(0, self._settings.head_bytes_max + 1 - self._http.early_bytes):
+            data = await self._client.receive_some(room_bytes)
+            if not data:
+                self._reading.cancel()
+                return
+            self._http.keep(data)
 
     async def protocol_send(self, event: Event) -> None:
         """What the protocol has to say: bytes for the client, or that it is done with a request or with the client."""

@@ -18,7 +18,7 @@ from quart import request as current_request
 from quart.asgi import ASGIHTTPConnection
 from quart.wrappers import Request as QuartRequest
 from quart_trio import QuartTrio
-from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
+from quart_trio.asgi import TrioASGIHTTPConnection
 from quart_trio.wrappers import TrioRequest
 from structlog.typing import FilteringBoundLogger
 
@@ -143,13 +143,6 @@ class Connection(TrioASGIHTTPConnection):
             await super().handle_request(nursery, request, noting_the_last)
 
 
-class NoWebsocket(TrioASGIWebsocketConnection):
-    """No route speaks WebSocket: a handshake is refused (403) before anything else looks at it."""
-
-    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        await send({"type": "websocket.close", "code": 1000, "reason": None})
-
-
 class App(QuartTrio):
     """Quart on trio, with our connections.
 
@@ -160,5 +153,4 @@ class App(QuartTrio):
     body_room: BodyRoom
 
     asgi_http_class = Connection
-    asgi_websocket_class = NoWebsocket
     request_class = StackedRequest

@@ -7,8 +7,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from service.connection import Http1
 from service.http.app import SERVER
+from service.http1 import Http1
 from statemachines.units import NS_PER_S
 from tests.fakes.front import FakeFront, Script, settings
 from tests.service.http.serving import exchange, get, post, served
@@ -200,3 +200,51 @@ async def test_a_fault_on_one_connection_stays_there(
             assert await exchange(address, get("/")) == b""
         assert b" 200 " in await exchange(address, get("/"))
     assert "planted" in capsys.readouterr().err
+
+
+async def test_a_handshake_for_a_websocket_leaves_no_connection_behind() -> None:
+    """Neither a whole one with frames behind it nor half of one."""
+    whole = ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13")
+    for fields in (whole, ()):
+        request = get("/", "Upgrade: websocket", *fields).replace(b": close", b": Upgrade") + b"\x81\x05hello"
+        async with served(front_with()) as address:
+            assert (await exchange(address, request)).startswith(b"HTTP/1.1 403 ")
+
+
+# Who leaves
+
+OFFER = ("Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA")
+WHOLE = b'{"model":"demo","prompt":"hi","stream":false}'
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        post("/api/generate", WHOLE, *OFFER).replace(b": close", b": Upgrade, HTTP2-Settings"),
+        post("/api/generate", WHOLE).replace(b"Connection: close\r\n", b"") + KEPT,
+    ],
+    ids=["an offer of another protocol", "a further request"],
+)
+async def test_a_client_that_leaves_is_noticed_whatever_it_said_beside_its_request(words: bytes) -> None:
+    front = front_with()
+    front.script = Script(stall=trio.Event())
+    async with served(front) as address:
+        async with client(address) as stream:
+            await stream.send_all(words)
+            await front.asked.wait()
+        await front.left.wait()
+    assert front.open_leases == 0
+
+
+async def test_what_is_said_before_its_turn_is_kept_and_no_more_than_a_head_of_it() -> None:
+    front = front_with()
+    front.script = Script(stall=trio.Event())
+    first = post("/api/generate", WHOLE).replace(b"Connection: close\r\n", b"") + KEPT[:10]
+    async with served(front) as address, client(address) as stream:
+        await stream.send_all(first)
+        await front.asked.wait()
+        await stream.send_all(KEPT[10:] + KEPT * 500 + get("/"))
+        await wait_all_tasks_blocked()
+        front.script.stall.set()
+        answers = await heard(stream)
+    assert answers.count(b"HTTP/1.1 200") == 503

@@ -1,0 +1,78 @@
+"""Hypercorn's HTTP/1.1 as we let clients speak it: no other protocol, heads within our limits, nobody unheard."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+from hypercorn.events import Closed, Event
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.worker_context import EventWrapper
+
+
+class HeadRefused(Exception):
+    """The head of a request is not served here."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Turn(EventWrapper):
+    """When the next request's turn comes, where a client has said more than one, or has offered another protocol.
+
+    Hypercorn waits for it and is deaf meanwhile: that the client has left would be noticed with the first piece of its
+    answer, and a whole answer be computed for nobody. Java's own client makes that offer with every request.
+
+    Args:
+        listen: hears the client until it is cancelled.
+    """
+
+    def __init__(self, listen: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
+        self._listen = listen
+
+    async def wait(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._listen)
+            await super().wait()
+            nursery.cancel_scope.cancel()
+
+
+class Http1(H11Protocol):
+    """Hypercorn's HTTP/1.1 and nothing else.
+
+    HTTP/2 has a flow control of its own: a client could hold an answer that it never takes on a connection that looks
+    alive, and a hundred requests on one connection. Without TLS no client of these APIs speaks it. A WebSocket has
+    none of the limits that a request has, and no route speaks it.
+    """
+
+    fields_max = 0
+
+    async def handle(self, event: Event) -> None:
+        try:
+            await super().handle(event)
+        except HeadRefused as refused:
+            await self.refuse(refused.status)
+
+    async def _check_protocol(self, event: Any) -> None:
+        """Hypercorn's place for a change of protocol: the head is there, and its request has not begun."""
+        if event.http_version > b"1.1":
+            raise HeadRefused(505)
+        if len(event.headers) > self.fields_max:
+            raise HeadRefused(431)
+        if any(name == b"upgrade" and value.strip().lower() == b"websocket" for name, value in event.headers):
+            raise HeadRefused(403)
+
+    @property
+    def early_bytes(self) -> int:
+        """What the client has said already of its next request [bytes]."""
+        return len(self.connection.trailing_data[0])
+
+    def keep(self, data: bytes) -> None:
+        """What the client says before its turn; read when that comes."""
+        self.connection.receive_data(data)
+
+    async def refuse(self, status: int) -> None:
+        """Answer in the place of a request, and be done with the client."""
+        await self._send_error_response(status)
+        await self.send(Closed())
