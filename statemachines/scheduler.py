@@ -44,6 +44,9 @@ LAG_FORGIVEN_NS = 250 * NS_PER_MS
 """A deadline that is handled later than this was kept by a loop that stood still: half of the interval of beats, so
 that less can have hidden none."""
 
+_SILENCES = (DeadlineName.STALL, DeadlineName.WEDGE, DeadlineName.CANCEL_ACK)
+"""Deadlines that judge a runner by what it has not said: while our own loop stood still, that lay unread."""
+
 _RUNNER_TRIGGERS: dict[type, RunnerTrigger] = {
     events.SpawnFailed: RunnerTrigger.SPAWN_FAILED,
     events.ModelLoaded: RunnerTrigger.MODEL_LOADED,
@@ -272,6 +275,10 @@ class Scheduler:
             self._fire_deadline(*filed, lag_ns, step)
 
     def _fire_deadline(self, name: DeadlineName, owner: int, lag_ns: int, step: Step) -> None:
+        """Who is judged by silence gets the time that our own loop lost (rule 15)."""
+        if lag_ns > LAG_FORGIVEN_NS and name in _SILENCES:
+            step.arm(name, owner, lag_ns)
+            return
         match name:
             case DeadlineName.WAIT:
                 self._admission.expire(RequestId(owner), step)
@@ -280,7 +287,7 @@ class Scheduler:
             case DeadlineName.GRACE | DeadlineName.BACKOFF:
                 self._expire_load(name, LoadId(owner), step)
             case DeadlineName.WEDGE:
-                self._expire_work(self._world.runners[RunnerId(owner)], lag_ns, step)
+                self._expire_work(self._world.runners[RunnerId(owner)], step)
             case DeadlineName.PLAN:
                 pass  # What is left to plan is planned by every step.
             case _:
@@ -297,12 +304,9 @@ class Scheduler:
         else:
             step.arm(DeadlineName.CANCEL_ACK, lease, self._world.limits.cancel_ack_ns)
 
-    def _expire_work(self, runner: Runner, lag_ns: int, step: Step) -> None:
-        """A busy runner shows nothing. Where our own loop was late, its beats lie unread: they get the time it lost."""
-        if lag_ns > LAG_FORGIVEN_NS:
-            step.arm(DeadlineName.WEDGE, runner.id, lag_ns)
-        else:
-            self._driver.fire_runner(runner, RunnerTrigger.WEDGED, step, wedged(self._world.limits.wedge_ns))
+    def _expire_work(self, runner: Runner, step: Step) -> None:
+        """A busy runner shows nothing."""
+        self._driver.fire_runner(runner, RunnerTrigger.WEDGED, step, wedged(self._world.limits.wedge_ns))
 
     def _expire_load(self, name: DeadlineName, load_id: LoadId, step: Step) -> None:
         load = self._world.loads[load_id]

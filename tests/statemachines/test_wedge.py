@@ -95,6 +95,30 @@ def test_the_time_that_our_own_loop_stood_still_is_given_back_to_the_runner() ->
     assert bench.runner(runner).stage == "killing"
 
 
+def test_so_it_is_to_a_runner_that_loads() -> None:
+    bench = Bench(load_stall_ns=10 * NS_PER_S)
+    bench.ask("a")
+    runner = bench.last_spawn().runner
+    bench.at += 25 * NS_PER_S
+    bench.give(events.DeadlineReached())
+    assert bench.runner(runner).state == "loading"
+    bench.pass_time(15 * NS_PER_S)
+    assert bench.runner(runner).stage == "killing"
+
+
+def test_so_it_is_to_one_that_has_a_cancelled_lease_to_end() -> None:
+    bench = Bench(cancel_ack_ns=10 * NS_PER_S)
+    runner = bench.ready("a")
+    request = bench.ask("a")
+    bench.finish(request)
+    bench.give(events.RunnerBeat(runner=runner, step=1, progress=1))
+    bench.at += 25 * NS_PER_S
+    bench.give(events.DeadlineReached())
+    assert bench.runner(runner).state == "ready"
+    bench.pass_time(15 * NS_PER_S)
+    assert bench.runner(runner).stage == "killing"
+
+
 def test_a_wedge_that_comes_when_the_runner_is_being_killed_changes_nothing() -> None:
     bench = Bench(wedge_ns=10 * NS_PER_S)
     runner = bench.ready("a")
