@@ -63,7 +63,9 @@ class ConfigFile:
         )
         origin = self._origin(name)
         where = str(origin).removeprefix(name)  # a key in quotes may hold anything, a line's end too
-        return f"{name if name.isprintable() else shown(name)}{where}, {what}; the nearest one is {_nearest(name)}"
+        nearest = _nearest(name)
+        hint = f"; the nearest one is {nearest}" if nearest else ""
+        return f"{name if name.isprintable() else shown(name)}{where}, {what}{hint}"
 
     def _origin(self, name: str) -> Origin:
         return Origin(SourceKind.FILE, name, self.path, _line(self._text, name))
@@ -149,11 +151,18 @@ def _line(text: str, name: str) -> int | None:
     return None if found is None else text.count("\n", 0, found.start()) + 1
 
 
-def _nearest(name: str) -> str:
-    """The setting whose name looks most like this one; Ollama's words for a setting count as its names."""
+def _nearest(name: str) -> str | None:
+    """The setting whose name looks most like this one; Ollama's words for a setting count as its names.
+
+    A name that begins like this one is nearer than any other. None where nothing is near: a guess would send people
+    the wrong way.
+    """
     names = {setting.name: setting.name for setting in SETTINGS}
     names |= {_word(setting): setting.name for setting in SETTINGS if setting.alias}
-    return names[difflib.get_close_matches(name.lower(), names, n=1, cutoff=0)[0]]
+    key = name.lower()
+    longer = [one for one in names if one.startswith(key)]
+    close = difflib.get_close_matches(key, longer or names, n=1, cutoff=0.3 if longer else 0.6)
+    return names[close[0]] if close else None
 
 
 def _word(setting: Setting) -> str:

@@ -127,6 +127,7 @@ def test_a_wrong_value_is_named_with_what_was_given_and_what_is_allowed(
         ("max_queue = 5", 1, "queue_len"),
         ("max_loaded_models = 5", 1, "runners_max"),
         ("keepalive = 5", 1, "keep_alive"),
+        ("log = 'debug'", 1, "log_level"),
     ],
 )
 def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_one(
@@ -135,6 +136,12 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_one(
     words = refusal(path, text)
     assert f" in {path}, line {line}, is no setting; the nearest one is {nearest};" in words
     assert words.endswith("`roundhouse config --example` shows them all")
+
+
+@pytest.mark.parametrize("key", ["a", "b", "xyz", "temperature"])
+def test_an_unknown_key_that_is_like_none_is_refused_without_a_guess(path: Path, key: str) -> None:
+    expected = f"{key} in {path}, line 1, is no setting; `roundhouse config --example` shows them all"
+    assert refusal(path, f"{key} = 5") == expected
 
 
 def test_all_unknown_keys_are_named_at_once(path: Path) -> None:
