@@ -5,6 +5,7 @@ the lock belongs to a server that was killed, crashed, or lost its power.
 """
 
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
 
@@ -14,6 +15,9 @@ from statemachines.units import NS_PER_S
 
 OWNER_FILE = "owner.json"
 OWNER_BYTES_MAX = 4096
+
+WallTime = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+"""Nanoseconds that a calendar has a day for, whatever a damaged record says."""
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -28,7 +32,7 @@ class Owner(msgspec.Struct, frozen=True):
     process: ProcessIdentity
     address: str
     version: str
-    since_ns: int
+    since_ns: WallTime
 
     def words(self) -> dict[str, object]:
         """Fields of a log line."""

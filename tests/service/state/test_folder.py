@@ -132,7 +132,10 @@ def test_what_the_record_of_a_dead_server_says_does_not_matter(tmp_path: Path) -
         assert (place.before, place.warnings()) == (None, [])
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b'{"process": 1}', b"\xff"])
+BEYOND_ALL_CALENDARS = b'{"process":{"pid":1,"birth":1},"address":"","version":"","since_ns":1%s}' % (b"0" * 30)
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"process": 1}', b"\xff", BEYOND_ALL_CALENDARS])
 def test_a_record_that_is_none_is_nobody(data: bytes) -> None:
     assert decode(data) is None
 
