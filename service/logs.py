@@ -91,7 +91,8 @@ class ForeignLines(logging.Handler):
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             text = f"{text}: {record.exc_info[1]!r}"
-        self._log.log(record.levelno, text, source=record.name)
+        unsaid = {} if self._complaint is None else {"unsaid": self._complaint.take_held()}
+        self._log.log(record.levelno, text, source=record.name, **unsaid)
 
 
 def foreign_logger(name: str, log: FilteringBoundLogger, complaint: Seldom | None = None) -> logging.Logger:

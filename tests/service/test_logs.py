@@ -141,11 +141,15 @@ def test_libraries_speak_through_our_log_and_nowhere_else(capsys: pytest.Capture
 def test_a_library_that_repeats_itself_is_heard_now_and_then() -> None:
     out = io.StringIO()
     log = make_log(log_format="json", level="info", stream=out)
-    logger = foreign_logger("roundhouse.test", log, Seldom())
+    now_s = 0
+    logger = foreign_logger("roundhouse.test", log, Seldom(every_s=60, now_s=lambda: now_s))
     for _ in range(100):
         logger.error("no descriptor left")
+    (first,) = out.getvalue().splitlines()
+    now_s = 61
+    logger.error("no descriptor left")
 
-    assert len(out.getvalue().splitlines()) == 1
+    assert [json.loads(line)["unsaid"] for line in (first, out.getvalue().splitlines()[-1])] == [0, 99]
     logging.getLogger("roundhouse.test").handlers.clear()
 
 
