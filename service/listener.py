@@ -1,7 +1,8 @@
 """The listening socket, bound before anything else starts, so that a taken port is known at once.
 
-Its options are inherited by every accepted connection. `TCP_USER_TIMEOUT` finds a client whose machine or network is
-gone although all that we sent fitted into the system's buffers.
+Its options are inherited by every accepted connection. They find clients whose machine or network is gone:
+`TCP_USER_TIMEOUT` although all that we sent fitted into the system's buffers, keep-alive although nothing was to be
+sent, because their request still waits.
 """
 
 import errno
@@ -15,6 +16,11 @@ from statemachines.units import NS_PER_MS
 
 BACKLOG = 1024
 """A crowd that comes at once is let in, or turned away in words, and not left to try again."""
+
+MILLISECONDS_MAX = (1 << 31) - 1
+"""What the system takes."""
+PROBE_S = 15
+"""How often the system asks a silent client's machine whether it is still there; as Go's servers do."""
 
 
 class AddressTaken(ConfigError):
@@ -64,8 +70,12 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int
 def _listen(sock: socket.socket, address: tuple[str, int], settings: Settings) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if sys.platform == "linux":
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, settings.client_stall_ns // NS_PER_MS)
+        stall_ms = min(settings.client_stall_ns // NS_PER_MS, MILLISECONDS_MAX)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stall_ms)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_S)
     sock.bind(address)
     sock.listen(BACKLOG)
 

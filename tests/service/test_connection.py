@@ -138,6 +138,31 @@ async def test_requests_that_come_together_are_answered_in_turn() -> None:
     assert answers.endswith(b"Ollama is running")
 
 
+async def test_a_client_that_has_sent_its_next_request_early_is_missed_when_it_leaves() -> None:
+    front = front_with()
+    front.script = Script(hold=trio.Event())
+    async with served(front) as address:
+        async with client(address) as stream:
+            await stream.send_all(post("/api/generate", ASK).replace(b"Connection: close\r\n", b"") + KEPT[:20])
+            await front.asked.wait()
+        await front.left.wait()
+
+
+async def test_what_comes_early_is_kept_in_order_and_no_more_than_a_head() -> None:
+    front = front_with(head_bytes_max=2000)
+    front.script = Script(hold=trio.Event())
+    async with served(front) as address, client(address) as stream:
+        await stream.send_all(post("/api/generate", ASK).replace(b"Connection: close\r\n", b"") + KEPT[:20])
+        await front.asked.wait()
+        await stream.send_all(KEPT[20:])
+        await wait_all_tasks_blocked()
+        await stream.send_all(KEPT * 100 + get("/"))
+        front.script.hold.set()
+        answers = await heard(stream)
+    assert answers.count(b"HTTP/1.1 200") == 103
+    assert answers.endswith(b"Ollama is running")
+
+
 # Bodies
 
 

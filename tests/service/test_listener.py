@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from service.listener import AddressTaken, bind
+from service.listener import PROBE_S, AddressTaken, bind
 from statemachines.errors import ConfigError
-from statemachines.units import NS_PER_S
+from statemachines.units import FOREVER_NS, NS_PER_S
 from tests.service.shell import settings
 
 
@@ -50,11 +50,18 @@ def test_an_address_that_is_not_ours_is_a_config_error(host: str) -> None:
         bind(settings(host=host, port=0, allow_remote=True))
 
 
+def test_a_client_may_be_given_all_the_time_there_is() -> None:
+    with bind(settings(port=0, client_stall_ns=FOREVER_NS)):
+        pass
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the option exists on Linux only")
-def test_accepted_connections_inherit_the_limit_for_clients_that_do_not_read() -> None:
+def test_accepted_connections_inherit_what_finds_clients_that_are_gone() -> None:
     with (
         bind(settings(port=0, client_stall_ns=7 * NS_PER_S)) as listener,
         socket.create_connection(listener.getsockname()),
         listener.accept()[0] as accepted,
     ):
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == PROBE_S
