@@ -58,6 +58,7 @@ def load(request: Load, log: EngineLog, on_progress: Callable[[float], bool]) ->
     """
     _check_options(request.options)
     check_identity(request)
+    _check_permission(request)
     model = _load_model(request, log, on_progress)
     try:
         check_identity(request)
@@ -79,6 +80,12 @@ def check_identity(request: Load) -> None:
             LoadFailure.REPLACED,
             "the model file was replaced or removed since this load was planned; ask again to get the new one",
         )
+
+
+def _check_permission(request: Load) -> None:
+    """Name what the engine would call a damaged file."""
+    if not all(os.access(path, os.R_OK) for path in request.paths):
+        raise LoadError(LoadFailure.BAD_FILE, "the service has no permission to read the model file")
 
 
 def identity_of(stat: os.stat_result) -> FileIdentity:

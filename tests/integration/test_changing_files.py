@@ -20,6 +20,7 @@ from statemachines.events import AnyEvent
 from statemachines.wire.link import Task
 from tests.bad_input.files import HEADER_CUT, NO_GGUF, unusable
 from tests.factory.scripted import Answer, scripted_model
+from tests.fakes import unprivileged
 from tests.integration.faults.harness import ENDLESS, POLITE, Faulted, faulted, limits
 
 pytestmark = pytest.mark.engine
@@ -70,15 +71,18 @@ CHANGES: dict[str, Change] = {
     "pipe": become_pipe,
     "folder": become_folder,
     "loop": become_loop,
+    "lock": lambda path, _: path.chmod(0),
 }
 
 GONE = (404, "model '{name}:latest' not found; copy its file into the models folder")
+LOCKED = (500, "the model file cannot be read: the service has no permission to read it")
 STILL_A_FILE: dict[str, tuple[int, str]] = {
     "replace": (200, AFTER),
     "spoil": (400, unusable(NO_GGUF)),
     "cut": (400, unusable(HEADER_CUT)),
     "empty": (400, unusable(HEADER_CUT)),
     "overwrite": (200, AFTER),
+    "lock": LOCKED,
 }
 """What is answered wherever the file is looked at again: from the file that is there now, or why not."""
 
@@ -110,13 +114,16 @@ def named(expected: tuple[int, str], name: str) -> tuple[int, str]:
 
 
 class Meddling(RunnerProcesses):
-    """Lets something happen right before a reader of facts starts.
+    """Ordinary users' runners; something may happen right before a reader of facts starts.
 
     Attributes:
         before_facts: what, once.
     """
 
     before_facts: Callable[[], object] | None = None
+
+    def __init__(self) -> None:
+        super().__init__(unprivileged.COMMAND)
 
     @asynccontextmanager
     async def spawn(self, kind: Any, **options: Any) -> AsyncIterator[Process]:
@@ -146,8 +153,9 @@ async def test_between_the_look_at_the_folder_and_the_reading_of_the_header(sett
 
 async def test_between_the_plan_of_a_load_and_its_start(settings: Settings, other: Path) -> None:
     expected = STILL_A_FILE | {name: named(GONE, name) for name in CHANGES.keys() - STILL_A_FILE}
+    expected["lock"] = (500, "the model could not be loaded: the service has no permission to read the model file")
     found = {}
-    async with faulted(settings) as service:
+    async with faulted(settings, Meddling()) as service:
         meddle_at_spawn(service, settings.models, other)
         for name in CHANGES:
             found[name] = await answer(service, name)
@@ -169,8 +177,9 @@ def meddle_at_spawn(service: Faulted, models: Path, other: Path) -> None:
 
 async def test_in_the_middle_of_a_load(settings: Settings, other: Path) -> None:
     expected = STILL_A_FILE | {name: named(GONE, name) for name in CHANGES.keys() - STILL_A_FILE}
+    expected["lock"] = (200, BEFORE)  # it has the file open
     found = {}
-    async with faulted(settings) as service:
+    async with faulted(settings, Meddling()) as service:
         for name, change in CHANGES.items():
             gate = service.gates.hold(name)
             asked = service.ask(name, keep_alive=0)
@@ -185,7 +194,7 @@ async def test_in_the_middle_of_a_load(settings: Settings, other: Path) -> None:
 async def test_between_two_requests_for_a_loaded_model(settings: Settings, other: Path) -> None:
     expected = STILL_A_FILE | {name: (404, f"model '{name}' not found") for name in CHANGES.keys() - STILL_A_FILE}
     found = {}
-    async with faulted(settings) as service:
+    async with faulted(settings, Meddling()) as service:
         for name, change in CHANGES.items():
             assert (await service.generate(name)).json()["response"] == BEFORE
             change(settings.models / f"{name}.gguf", other)
@@ -202,7 +211,7 @@ IN_PLACE = ("overwrite",)
 async def test_in_the_middle_of_an_answer(settings: Settings, other: Path) -> None:
     """Whoever has a file open keeps it, whatever its name means by then; pages that were cut off end the runner."""
     endless = Answer((b"and so on and on " * 30,), endless=True)
-    async with faulted(settings) as service:
+    async with faulted(settings, Meddling()) as service:
         for name in CHANGES.keys() - set(IN_PLACE):
             path = scripted_model(settings.models / f"{name}.gguf", endless, context_tokens=ENDLESS["num_ctx"])
             asked = service.ask(name, options=ENDLESS, keep_alive=0)
@@ -213,3 +222,14 @@ async def test_in_the_middle_of_an_answer(settings: Settings, other: Path) -> No
             else:
                 await asked.piece(len(asked.lines) + 100)
                 await asked.leave()
+
+
+async def test_a_models_folder_that_goes_away_takes_its_models_and_brings_them_back(settings: Settings) -> None:
+    away = settings.models.with_name("away")
+    async with faulted(settings) as service:
+        assert (await service.generate("polite")).json()["response"] == POLITE
+        settings.models.rename(away)
+        assert (await service.http.get("/api/tags")).json() == {"models": []}
+        assert await answer(service, "polite") == (404, "model 'polite' not found")
+        away.rename(settings.models)
+        assert await answer(service, "polite") == (200, POLITE)
