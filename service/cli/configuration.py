@@ -4,7 +4,6 @@ Whoever wrote the file meant us, so what cannot be understood is an error and ne
 a value of the wrong type. Sections are not used: a setting has one name, and that is its whole address.
 """
 
-import difflib
 import os
 import re
 import stat
@@ -15,6 +14,7 @@ from typing import Any
 from service.cli.declarations import SETTINGS
 from service.cli.folders import CONFIG, config_file, variable
 from service.cli.literals import shown
+from service.cli.nearest import nearest
 from service.cli.setting import Setting
 from service.cli.sources import Found, Origin, SourceKind
 from statemachines.errors import ConfigError
@@ -63,8 +63,8 @@ class ConfigFile:
         )
         origin = self._origin(name)
         where = str(origin).removeprefix(name)  # a key in quotes may hold anything, a line's end too
-        nearest = _nearest(name)
-        hint = f"; the nearest one is {nearest}" if nearest else ""
+        meant = _nearest(name)
+        hint = f"; the nearest one is {meant}" if meant else ""
         return f"{name if name.isprintable() else shown(name)}{where}, {what}{hint}"
 
     def _origin(self, name: str) -> Origin:
@@ -152,17 +152,11 @@ def _line(text: str, name: str) -> int | None:
 
 
 def _nearest(name: str) -> str | None:
-    """The setting whose name looks most like this one; Ollama's words for a setting count as its names.
-
-    A name that begins like this one is nearer than any other. None where nothing is near: a guess would send people
-    the wrong way.
-    """
+    """The setting that was probably meant; Ollama's words for a setting count as its names."""
     names = {setting.name: setting.name for setting in SETTINGS}
     names |= {_word(setting): setting.name for setting in SETTINGS if setting.alias}
-    key = name.lower()
-    longer = [one for one in names if one.startswith(key)]
-    close = difflib.get_close_matches(key, longer or names, n=1, cutoff=0.3 if longer else 0.6)
-    return names[close[0]] if close else None
+    found = nearest(name.lower(), names)
+    return names[found] if found else None
 
 
 def _word(setting: Setting) -> str:

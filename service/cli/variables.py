@@ -1,15 +1,17 @@
 """The environment as a source of settings: our own variables, Ollama's, and the folder that all others lie in."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from service.cli.declarations import SETTINGS
 from service.cli.folders import CONFIG, HOME, variable
+from service.cli.nearest import nearest
 from service.cli.ollama import unread_words
 from service.cli.setting import Setting
 from service.cli.sources import Found, Origin, SourceKind, parsed
+
+_OURS = "ROUNDHOUSE_"
 
 
 class Environment:
@@ -26,7 +28,7 @@ class Environment:
 
     def warnings(self) -> Sequence[str]:
         known = {HOME, CONFIG, *(name for setting in SETTINGS for name in (setting.env, setting.alias))}
-        strangers = [name for name in self._environ if name.startswith("ROUNDHOUSE_") and name not in known]
+        strangers = [name for name in self._environ if name.startswith(_OURS) and name not in known]
         return [_unknown(name, known) for name in sorted(strangers)]
 
 
@@ -75,6 +77,7 @@ class HomeFolder:
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(filter(None, known)), n=1)
-    hint = f"; did you mean {close[0]}?" if close else "; `serve --help` lists what there is"
+    """What all of them begin with says nothing about which one was meant."""
+    meant = nearest(name.removeprefix(_OURS), [one.removeprefix(_OURS) for one in known if one])
+    hint = f"; did you mean {_OURS}{meant}?" if meant else "; `serve --help` lists what there is"
     return f"{name} is no setting of Roundhouse{hint}"

@@ -193,6 +193,12 @@ def test_an_unknown_variable_of_ours_is_named_with_the_one_that_was_meant() -> N
     )
 
 
+def test_an_unknown_variable_that_is_like_none_is_named_without_a_guess() -> None:
+    assert resolved(ROUNDHOUSE_Q="5").warnings == (
+        "ROUNDHOUSE_Q is no setting of Roundhouse; `serve --help` lists what there is",
+    )
+
+
 def test_ollamas_variables_that_are_not_read_are_named() -> None:
     (warning,) = resolved(OLLAMA_NUM_PARALLEL="4", OLLAMA_FOO="1", OLLAMA_HOST="127.0.0.1").warnings
     assert warning == (
