@@ -16,6 +16,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         host, port: where HTTP listens; port 0 takes a free one.
+        admin_listen: where operators are answered instead: ``unix:/PATH`` or ``HOST:PORT`` of this machine; None where
+            clients are, or on a socket in the state folder when other machines reach that.
         allow_remote: written consent to listen on an address that is not loopback.
         models: the folder whose ``*.gguf`` files are served.
         state: the folder of `service.state`: digests and journals.
@@ -48,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 11434
     allow_remote: bool = False
+    admin_listen: str | None = None
     models: Path
     state: Path
     demo: bool = False

@@ -14,20 +14,17 @@ import trio
 from structlog.typing import FilteringBoundLogger
 
 from service.aftermath import clear_up
-from service.carrier import HTTP_CLOSE_S, Carrier
 from service.clock import SystemClock
 from service.config import Settings
-from service.connections import connections_max
 from service.descriptor_limit import raise_descriptor_limit
 from service.desk import Desk
 from service.devices.host import HostMemory
 from service.devices.sampler import Sampler
 from service.executor import Executor
-from service.http.app import create_app
 from service.ids import RequestIds
 from service.incarnation import SERVE, Surroundings
 from service.journal import RingJournal
-from service.listener import bind
+from service.listeners import Listeners
 from service.metrics.counts import Counts
 from service.metrics.registry import Metrics
 from service.operators.health import Health
@@ -60,6 +57,7 @@ class Ready(msgspec.Struct, frozen=True):
         models: how many there are [count].
         engine: engine and version, or an empty string when none is installed.
         threads: cores that runners share [count].
+        admin: where operators are answered: an address, or ``nowhere``.
     """
 
     host: str
@@ -67,6 +65,7 @@ class Ready(msgspec.Struct, frozen=True):
     models: int
     engine: str
     threads: int
+    admin: str = ""
 
     @property
     def address(self) -> str:
@@ -139,6 +138,7 @@ class Service:
             counts=counts,
             health=Health(ask=self.reactor.ask, closed=self._core.closed, clock=clock, limit_ns=settings.health_ns),
             snapshot=self._core.snapshot,
+            spare=lambda: self.desk.spare().state,
             inbox_len=lambda: self.reactor.inbox_len,
             journal=self.journal,
             clock=clock,
@@ -187,29 +187,27 @@ class Service:
         task_status: trio.TaskStatus[Ready] = trio.TASK_STATUS_IGNORED,
     ) -> int:
         """From the first bound socket to the last line; see `serve`."""
-        http = self._carrier(raise_descriptor_limit())
-        with ExitStack() as held:
-            listener = held.enter_context(bind(self._settings))
-            host, port = listener.getsockname()[:2]
+        listeners = self._listeners(raise_descriptor_limit())
+        with listeners, ExitStack() as held:
+            host, port = listeners.address
             before = self._state.open(this_process(address_of(host, port), self._clock.wall_ns()))
             held.callback(self._state.close)
+            listeners.bind_admin(self._state.writable())
             self._store.open()
             async with trio.open_nursery() as nursery:
                 await self._start(nursery, stop, before, takes_signals=takes_signals)
-                app = create_app(self.desk, lookout=self.lookout, log=self._log)
-                await nursery.start(http.run, app, listener, self._draining)
+                await listeners.open(nursery, self.desk, self.lookout, closing=self._draining, over=self._finished)
                 self.reactor.post(ServiceOpened())
-                ready = Ready(host, port, len(self._store.models()), self.desk.engine, self._threads)
+                models = len(self._store.models())
+                ready = Ready(host, port, models, self.desk.engine, self._threads, listeners.admin)
                 self._announce(ready, on_ready, task_status)
                 await self._finished.wait()
-                with trio.move_on_after(HTTP_CLOSE_S):
-                    await http.closed.wait()
+                await listeners.closed()
                 nursery.cancel_scope.cancel()
         return self._exit_code
 
-    def _carrier(self, descriptors: int) -> Carrier:
-        most = connections_max(descriptors, self._settings.connections_max)
-        return Carrier(self._settings, self._log, connections_max=most, new_label=self._new_label)
+    def _listeners(self, descriptors: int) -> Listeners:
+        return Listeners(self._settings, self._log, descriptors=descriptors, new_label=self._new_label)
 
     # The start
 
@@ -270,6 +268,7 @@ class Service:
             models=ready.models,
             engine=ready.engine or "none installed",
             threads=ready.threads,
+            admin=ready.admin,
             version=own_version(),
         )
         if on_ready is not None:

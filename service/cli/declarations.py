@@ -30,6 +30,13 @@ _LISTENING = Section(
             "Consent to listen where other machines can reach: there is no password and no encryption.",
         ),
         Setting(
+            "admin_listen",
+            "admin_listen",
+            values.optional(values.own_address(), "auto"),
+            "Where operators (/metrics, /debug) are answered and nobody else; auto: where clients are if only this "
+            "machine reaches that, else on the socket admin.sock of the state folder.",
+        ),
+        Setting(
             "origins",
             "origins",
             values.listing(),

@@ -27,8 +27,10 @@ def embedded_settings() -> Settings:
     try:
         # The variables may ask to listen to others or on a taken port: that is meant for `serve`.
         resolved = resolve(sources({"host": "127.0.0.1", "port": "0"}))
-        # One command, one load: a spare would be warm when nobody needs it any more.
-        settings = msgspec.structs.replace(resolved.settings, demo=True, log_level="error", spare=False)
+        # One command, one load: a spare would be warm when nobody needs it any more, and nobody operates it.
+        settings = msgspec.structs.replace(
+            resolved.settings, demo=True, log_level="error", spare=False, admin_listen=None
+        )
         make_folders(settings)
     except ConfigError as error:
         raise WrongSetting(str(error)) from error

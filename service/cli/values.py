@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from service.cli.addresses import ADDRESS_FORMS, Address, parse_address
+from service.cli.addresses import ADDRESS_FORMS, Address, bracketed, parse_address
 from service.cli.amounts import parse_bytes, show_bytes, show_keep_alive, show_seconds
 from service.cli.literals import Literal, Plain, toml
 from service.durations import KEEP_ALIVE_FORMS, parse_keep_alive
@@ -67,6 +67,20 @@ def port() -> Kind:
         return number
 
     return Kind("PORT", "a port from 0 to 65535", parse, literal=_NUMBER)
+
+
+def own_address() -> Kind:
+    """Where only programs of this machine come in."""
+
+    def parse(text: str) -> str:
+        if text.startswith("unix:/"):
+            return text
+        address = parse_address(text)
+        if "://" in text or not address.host or address.port is None or address.path:
+            raise ValueError
+        return f"{bracketed(address.host)}:{address.port}"
+
+    return Kind("unix:/PATH|HOST:PORT", "unix:/PATH, or HOST:PORT of this machine", parse)
 
 
 def seconds(*, least: float = 0) -> Kind:

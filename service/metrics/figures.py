@@ -11,6 +11,7 @@ from statemachines.causes import Cause
 from statemachines.lifecycle import ServiceState
 from statemachines.limits import Limits
 from statemachines.snapshot import StateView
+from statemachines.spare import SpareState
 from statemachines.states import LoadState, RequestState, RunnerState
 from statemachines.units import NS_PER_S
 
@@ -32,6 +33,7 @@ class Figures(Collector):
     Args:
         snapshot: the core as of its last step.
         now_ns: core time.
+        spare: the state of the spare.
         inbox_len: events that the core has not seen yet [count].
         build: versions, by name.
     """
@@ -41,6 +43,7 @@ class Figures(Collector):
         *,
         snapshot: Callable[[], StateView],
         now_ns: Callable[[], int],
+        spare: Callable[[], str],
         inbox_len: Callable[[], int],
         journal: RingJournal,
         limits: Limits,
@@ -48,6 +51,7 @@ class Figures(Collector):
     ) -> None:
         self._snapshot = snapshot
         self._now_ns = now_ns
+        self._spare = spare
         self._inbox_len = inbox_len
         self._journal = journal
         self._limits = limits
@@ -71,6 +75,13 @@ class Figures(Collector):
         yield tally("service_state", "1 for the state that the service is in", "state", ServiceState, [view.service])
         ignored = {name.removeprefix(IGNORED): n for name, n in view.counters.items() if name.startswith(IGNORED)}
         yield counters("ignored_events", "Events that came late or twice, by whom they met", "what", ignored)
+        yield tally(
+            "spare",
+            "1 for the state that the spare is in",
+            "state",
+            SpareState,
+            [self._spare()],
+        )
         yield gauge("inbox_events", "Events that the core has not seen yet", self._inbox_len())
         yield counter("journal_steps", "Steps of the core", self._journal.written)
         yield gauge("journal_kept_steps", "Of these, what the journal still holds", self._journal.kept)
@@ -78,7 +89,7 @@ class Figures(Collector):
 
     def _requests(self, view: StateView) -> Iterator[Metric]:
         alive = (RequestState.WAITING, RequestState.LEASED, RequestState.RELEASING)
-        yield tally("requests", "Requests that are not over", "state", alive, [one.state for one in view.requests])
+        yield tally("open_requests", "Requests that are not over", "state", alive, [one.state for one in view.requests])
         yield gauge("queue_limit_requests", "Requests that may wait at once", self._limits.queue_len_max)
         causes = [one.cause.cause for one in view.requests if one.cause is not None]
         yield tally("request_waits", "Requests that wait, by cause", "cause", Cause, causes)
@@ -97,6 +108,6 @@ def _runners(view: StateView) -> Iterator[Metric]:
 
 def _loads(view: StateView) -> Iterator[Metric]:
     alive = (LoadState.WAITING, LoadState.STARTING)
-    yield tally("loads", "Loads that are not over", "state", alive, [one.state for one in view.loads])
+    yield tally("open_loads", "Loads that are not over", "state", alive, [one.state for one in view.loads])
     causes = [one.cause.cause for one in view.loads if one.cause is not None]
     yield tally("load_waits", "Loads that wait, by cause", "cause", Cause, causes)

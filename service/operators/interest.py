@@ -21,12 +21,17 @@ class Interest:
     Args:
         ids: by kind, one of `KINDS`.
         model: its name, as it is shown.
+
+    Attributes:
+        is_all: everything is wanted.
+        learns: what is wanted depends on the steps that were read.
     """
 
     def __init__(self, ids: Iterable[tuple[str, int]] = (), model: str | None = None) -> None:
         self._ids = set(ids)
         self._model = model
         self.is_all = not self._ids and model is None
+        self.learns = model is not None
 
     def learn(self, view: StateView) -> None:
         """What lives of the model."""

@@ -22,6 +22,7 @@ class Lookout:
     Args:
         health: whether it is fit to serve.
         snapshot: the core as of its last step.
+        spare: the state of the spare, of which the core knows nothing.
         inbox_len: events that the core has not seen yet [count].
         engine: engine and version, or an empty string while unknown.
         followers_max: who may follow the journal at once [count].
@@ -39,6 +40,7 @@ class Lookout:
         counts: Counts,
         health: Health,
         snapshot: Callable[[], StateView],
+        spare: Callable[[], str],
         inbox_len: Callable[[], int],
         journal: RingJournal,
         clock: Clock,
@@ -51,6 +53,7 @@ class Lookout:
         self._figures = Figures(
             snapshot=snapshot,
             now_ns=clock.now_ns,
+            spare=spare,
             inbox_len=inbox_len,
             journal=journal,
             limits=limits,

@@ -60,9 +60,18 @@ class Tail:
             await trio.lowlevel.checkpoint()
         return list(found)
 
-    def go_on_after(self, number: int) -> None:
-        """Continue behind a step that was read before; a number that was never given out is the latest."""
-        self._next = min(number, self._journal.written) + 1
+    async def go_on_after(self, number: int) -> None:
+        """Continue behind a step that was read before; a number that was never given out is the latest.
+
+        An interest that learns reads again what is left of the steps up to there, or it would not know whom they named.
+        """
+        target = min(number, self._journal.written) + 1
+        if self._interest.learns:
+            self.go_to_oldest()
+            while self._next < target:
+                self.take()
+                await trio.lowlevel.checkpoint()
+        self._next = target
 
     def go_to_oldest(self) -> None:
         self._next = self._journal.oldest

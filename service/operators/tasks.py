@@ -22,7 +22,7 @@ class TaskView(msgspec.Struct, frozen=True):
     Attributes:
         stands_in: the lines that wait for one another, the innermost last; empty for the task that looks.
         nurseries: its children, by the nursery that they are in; the outermost first.
-        left_out: descendants that are not shown [count].
+        left_out: children that are not shown, nor what is below them [count].
     """
 
     name: str

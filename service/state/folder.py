@@ -149,7 +149,12 @@ class StateFolder:
 
     def journals(self) -> Path | None:
         """Where journals may be written; None when nothing may."""
-        return self._folder / JOURNALS if self._is_ours() else None
+        folder = self.writable()
+        return None if folder is None else folder / JOURNALS
+
+    def writable(self) -> Path | None:
+        """The folder itself; None when nothing may be written there."""
+        return self._folder if self._is_ours() else None
 
     def _is_ours(self) -> bool:
         """Whether we may write; the server that has the folder may have ended since we asked last."""

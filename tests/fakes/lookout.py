@@ -22,6 +22,7 @@ def lookout_of(front: FakeFront) -> Lookout:
         counts=Counts(Metrics(), models_max=2),
         health=Health(ask=_answered, closed=lambda _at: front.shut, clock=clock, limit_ns=NS_PER_S),
         snapshot=front.snapshot,
+        spare=lambda: front.spare().state,
         inbox_len=lambda: 0,
         journal=RingJournal(version="0", limits=limits, clock=clock, folder=lambda: None, steps_max=JOURNAL_STEPS),
         clock=clock,

@@ -102,7 +102,7 @@ async def test_the_real_front_keeps_the_contract_that_the_scripted_one_keeps(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fronts: list[Any] = []
-    monkeypatch.setattr("service.life.create_app", _noting(fronts))
+    monkeypatch.setattr("service.listeners.create_app", _noting(fronts))
     stop = trio.Event()
     with trio.fail_after(HUNG_S):
         async with trio.open_nursery() as nursery:

@@ -95,7 +95,7 @@ async def _beginning(exchange: Exchange, tail: Tail, query: Query) -> Sequence[N
         return await tail.latest(query.limit)
     start, _, number = query.last_id.rpartition("-")
     if start == exchange.lookout.start and number.isascii() and number.isdecimal():  # (2)
-        tail.go_on_after(int(number))
+        await tail.go_on_after(int(number))
         return []
     tail.go_to_oldest()  # (3)
     return [Missed(None)]

@@ -277,3 +277,25 @@ def test_a_state_folder_that_cannot_be_made_is_no_reason_not_to_start(tmp_path: 
     (tmp_path / "file").touch()
     chosen = settings({"models": str(tmp_path / "models"), "state": str(tmp_path / "file/state")})
     assert make_folders(chosen) == (chosen.models,)
+
+
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [
+        ("auto", None),
+        ("unix:/run/roundhouse/admin.sock", "unix:/run/roundhouse/admin.sock"),
+        ("127.0.0.1:9400", "127.0.0.1:9400"),
+        ("localhost:0", "localhost:0"),
+        ("[::1]:9400", "[::1]:9400"),
+    ],
+)
+def test_operators_are_answered_on_a_socket_or_a_port_of_this_machine(text: str, means: str | None) -> None:
+    assert settings({"admin_listen": text}).admin_listen == means
+
+
+@pytest.mark.parametrize(
+    "text", ["unix:relative", "unix:", ":9400", "127.0.0.1", "http://127.0.0.1:9400", "a:b", "a b:1"]
+)
+def test_what_is_no_address_of_operators_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="it must be unix:/PATH, or HOST:PORT of this machine, or 'auto'"):
+        settings({"admin_listen": text})

@@ -10,7 +10,9 @@ class Reading:
     """One exposition."""
 
     def __init__(self, text: bytes) -> None:
-        self.families = {family.name: family for family in text_string_to_metric_families(text.decode())}
+        families = list(text_string_to_metric_families(text.decode()))
+        self.families = {family.name: family for family in families}
+        assert len(self.families) == len(families), "two metrics differ in their suffix only"
         self.samples: list[Sample] = [sample for family in self.families.values() for sample in family.samples]
 
     def __call__(self, name: str, **labels: str) -> float:

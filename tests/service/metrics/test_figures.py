@@ -24,6 +24,7 @@ class Watched:
         figures = Figures(
             snapshot=self.bench.core.snapshot,
             now_ns=lambda: self.bench.at,
+            spare=lambda: "warm",
             inbox_len=lambda: 3,
             journal=self.journal,
             limits=self.bench.limits,
@@ -45,17 +46,17 @@ def test_requests_loads_and_runners_are_there_by_state_and_cause() -> None:
     bench.ask("b")
     bench.pass_time(3 * NS_PER_S)
     read = watched.read()
-    assert read.by("requests", "state") == {"waiting": 2, "leased": 1}
+    assert read.by("open_requests", "state") == {"waiting": 2, "leased": 1}
     assert read.by("request_waits", "cause") == {"slot": 1, "earlier_requests": 1}
     assert read.by("load_waits", "cause") == {"earlier_requests": 1}
-    assert read.by("loads", "state") == {"waiting": 1}
+    assert read.by("open_loads", "state") == {"waiting": 1}
     assert read.by("runners", "state") == {"ready": 1}
     assert (read("leases"), read("fenced_runners"), read("oldest_wait_seconds")) == (1, 0, 5)
 
 
 def test_what_is_not_there_is_0_and_not_missing() -> None:
     read = Watched().read()
-    for name, label, count in (("runners", "state", 3), ("requests", "state", 3), ("request_waits", "cause", 14)):
+    for name, label, count in (("runners", "state", 3), ("open_requests", "state", 3), ("request_waits", "cause", 14)):
         found = [one for one in read.samples if one.name == f"roundhouse_{name}"]
         assert len(found) == len({one.labels[label] for one in found}) == count
         assert {one.value for one in found} == {0}
@@ -78,6 +79,7 @@ def test_bytes_are_those_of_the_ledger() -> None:
 def test_the_service_is_in_one_state(is_open: bool, state: str) -> None:
     watched = Watched(is_open=is_open)
     assert watched.read().by("service_state", "state") == {state: 1}
+    assert watched.read().by("spare", "state") == {"warm": 1}
 
 
 def test_events_that_came_late_are_there_by_whom_they_met() -> None:

@@ -7,11 +7,13 @@ import trio.testing
 from service.journal import RingJournal
 from service.operators.interest import Interest
 from service.operators.tail import SCAN_STEPS, Missed, Tail
-from statemachines.events import RequestFinished
+from statemachines.events import RequestArrived, RequestFinished
+from statemachines.facts import LoadKey, LoadOptions
 from statemachines.limits import Limits
 from statemachines.units import RequestId
 from tests.fakes.clock import HandClock
 from tests.fakes.front import NOTHING_LOADED
+from tests.fakes.store import SIZES
 
 
 class Kept:
@@ -122,7 +124,22 @@ async def test_a_reader_resumes_behind_the_step_that_it_read_last(after: int, ex
     kept = Kept(steps_max=10)
     kept.write(4)
     tail = kept.tail()
-    tail.go_on_after(after)
+    await tail.go_on_after(after)
     assert numbers(tail.take()) == expected
     kept.write(1)
     assert numbers(tail.take()) == [5]
+
+
+async def test_a_reader_that_resumes_knows_whom_the_steps_before_have_named() -> None:
+    kept = Kept(steps_max=3 * SCAN_STEPS)
+    arrived = RequestArrived(request=RequestId(2), model="a", key=LoadKey("a"), wanted=LoadOptions(64), sizes=SIZES)
+    kept.write(1)
+    kept.journal.write(arrived, ())
+    kept.write(2 * SCAN_STEPS)
+    kept.journal.write(RequestFinished(request=RequestId(2)), ())
+    tail = Tail(kept.journal, Interest(model="a"), lambda: NOTHING_LOADED)
+    await tail.go_on_after(SCAN_STEPS)
+    found = []
+    while not tail.is_at_end:
+        found += tail.take()
+    assert [one.number for one in found] == [kept.journal.written]
