@@ -1,6 +1,6 @@
 """What HTTP handlers may do with the service, and nothing more: find a model, lease a runner, look, stop.
 
-`service.life` builds the real one; handler tests use `tests/fakes/front.py`, which is checked against it.
+`service.parts` builds the real one; handler tests use `tests/fakes/front.py`, which is checked against it.
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -6,8 +6,10 @@ from functools import partial
 import trio
 
 from service.config import Settings
-from service.life import EXIT_INTERRUPTED, Ports, Ready, Service
+from service.life import EXIT_INTERRUPTED, Service
 from service.logs import make_log
+from service.parts import Ports
+from service.ready import Ready
 from statemachines.errors import ConfigError, DeviceError
 
 __all__ = ["Ports", "Ready", "run", "serve"]

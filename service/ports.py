@@ -1,6 +1,6 @@
 """What the shell needs from the world, as protocols: each has one real implementation and one tested fake.
 
-The real ones are chosen in `service.life`, the fakes live in `tests/fakes/`; nothing else knows which it talks to.
+The real ones are chosen in `service.parts`, the fakes live in `tests/fakes/`; nothing else knows which it talks to.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -15,7 +15,7 @@ from service.config import Settings
 from statemachines.errors import ConfigError, DeviceError
 
 if TYPE_CHECKING:
-    from service.life import Ready
+    from service.ready import Ready
 
 
 def embedded_settings() -> Settings:

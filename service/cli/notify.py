@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from service.life import Ready
+    from service.ready import Ready
 
 SOCKET = "NOTIFY_SOCKET"
 

@@ -13,9 +13,9 @@ import pytest
 import trio
 
 from service.config import Settings
-from service.life import Ready
 from service.main import serve
 from service.reactor import Probe, Reactor
+from service.ready import Ready
 from statemachines.effects import AnyEffect, SpawnRunner
 from statemachines.events import AnyEvent, DevicesSampled
 from statemachines.units import NS_PER_S

@@ -23,12 +23,13 @@ import psutil
 import pytest
 import trio
 
-from service import life
+from service import parts
 from service.config import Settings
-from service.life import Ready, Service
+from service.life import Service
 from service.listener import AddressTaken, bind
 from service.logs import make_log
 from service.main import serve
+from service.ready import Ready
 from statemachines.effects import AnyEffect
 from statemachines.events import AnyEvent, LeaseEnded
 from statemachines.limits import Limits
@@ -135,7 +136,7 @@ async def test_the_real_front_keeps_what_handlers_rely_on(settings: Settings) ->
     async with trio.open_nursery() as nursery:
         run = partial(service.run, on_ready=None, stop=stop, takes_signals=False)
         await nursery.start(run)
-        await front_contract.check(service.desk)
+        await front_contract.check(service.parts.desk)
         stop.set()
 
 
@@ -221,7 +222,7 @@ class Broken(Scheduler):
 async def test_a_broken_core_ends_the_service_with_70_its_journal_and_no_runner(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(life, "Scheduler", Broken)
+    monkeypatch.setattr(parts, "Scheduler", Broken)
     async with running(settings) as service:
         with pytest.raises(httpx.HTTPError):
             await service.generate("polite")

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import httpx
 import trio
 
-from service.life import Ready, Service
+from service.life import Service
+from service.ready import Ready
 from statemachines.effects import AnyEffect
 from statemachines.events import AnyEvent, DevicesSampled
 from statemachines.snapshot import RunnerView, StateView
@@ -57,7 +58,7 @@ class Faulted:
 
     def force_stop(self, model: str) -> None:
         """What an operator does who wants a model gone within the drain limit."""
-        desk = self.service.desk
+        desk = self.service.parts.desk
         desk.stop(desk.store.find(model), force=True)
 
     # Time
@@ -75,12 +76,12 @@ class Faulted:
         """Put the core's clock forward; real processes notice nothing."""
         if ns > 0:
             self.clock.jump(ns)
-            self.service.reactor.post(DevicesSampled(samples=()))  # wakes the reactor, tells nothing
+            self.service.parts.reactor.post(DevicesSampled(samples=()))  # wakes the reactor, tells nothing
 
     # What the core says
 
     def state(self) -> StateView:
-        return self.service.desk.snapshot()
+        return self.service.parts.desk.snapshot()
 
     async def until(self, holds: Callable[[StateView], Any]) -> Any:
         """Wait until something holds of the core's state; what ``holds`` returned then."""

@@ -20,18 +20,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
-from unittest import mock
 
 import httpx
 import msgspec
 import trio
 
-from service import life
 from service.config import Settings
-from service.life import Ports, Ready, Service
+from service.life import Service
 from service.logs import make_log
+from service.parts import Ports
 from service.ports import Processes
 from service.processes import RunnerProcesses
+from service.ready import Ready
 from statemachines.limits import Limits
 from statemachines.units import NS_PER_MS
 from tests.integration.faults.casting import Casting
@@ -85,10 +85,10 @@ def _make(settings: Settings, processes: Processes, nursery: trio.Nursery) -> Fa
     settings.state.mkdir(parents=True, exist_ok=True)
     lines, gates, clock = WatchedLines(), Gates(settings.state), JumpingClock()
     log = make_log(log_format="json", level="debug", stream=lines)
-    with mock.patch.multiple(life, RingJournal=WatchedJournal, SystemClock=lambda: clock):
-        service = Service(settings, log, Ports(processes, gate_of=gates.gate_of))
-    assert isinstance(service.journal, WatchedJournal)
-    return Faulted(service, service.journal, clock, lines, gates, nursery)
+    service = Service(settings, log, Ports(processes, gates.gate_of, clock, WatchedJournal))
+    journal = service.parts.journal
+    assert isinstance(journal, WatchedJournal)
+    return Faulted(service, journal, clock, lines, gates, nursery)
 
 
 async def _run(faulted: Faulted, *, task_status: trio.TaskStatus[Ready]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from service.life import Ready
+from service.ready import Ready
 
 
 def question(model: str, path: str = "/api/generate", **fields: Any) -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.cli.notify import say_ready
-from service.life import Ready
+from service.ready import Ready
 
 READY = Ready("127.0.0.1", 8080, 3, "an engine", 2)
 WORDS = b"READY=1\nSTATUS=answers on http://127.0.0.1:8080, 3 models\n"
