@@ -2,6 +2,7 @@
 
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ import httpx
 import msgspec
 import psutil
 import pytest
+import trio
 
 from service.config import Settings
 from statemachines.effects import SpawnRunner
@@ -20,6 +22,7 @@ from statemachines.units import GIB, KIB, MIB, format_bytes
 from tests.control_groups import ControlGroup, small_group
 from tests.factory.model_file import Shape
 from tests.factory.random_model import random_model
+from tests.integration.faults import phases
 from tests.integration.faults.confined import Confined
 from tests.integration.faults.harness import Faulted, faulted
 
@@ -125,3 +128,44 @@ async def test_b04_everybody_who_waits_for_such_a_load_is_told_and_nobody_loads_
         assert {asked.status for asked in crowd} == {503}
         assert len({end["error"] for end in ends}) == 1
         assert len(loads_of(service, "wide")) == group.killed == 1
+
+
+HOG = """
+import sys
+open(sys.argv[1], "w").write("0")
+print(flush=True)
+sys.stdin.readline()
+held = b"x" * (100 << 20)
+print(flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def hog(group: ControlGroup) -> Iterator["subprocess.Popen[str]"]:
+    """A process of that group that takes most of its memory when it is told to."""
+    command = [sys.executable, "-c", HOG, str(group.procs)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+        process.communicate("\n")
+
+
+async def test_b04_a_runner_is_the_first_to_go_when_others_take_the_memory_and_is_known_for_that(
+    settings: Settings, group: ControlGroup, hog: "subprocess.Popen[str]"
+) -> None:
+    assert hog.stdin is not None
+    assert hog.stdout is not None
+    async with confining(settings) as (service, processes):
+        processes.group = group
+        held = await phases.mid_answer(service)
+        processes.group = None
+        hog.stdin.write("\n")
+        hog.stdin.flush()
+        end = await held.client.end()
+        assert "ended" in end["error"]
+        await service.dead(held.runner)
+        (row,) = service.rows("runner ended by itself", runner=held.runner)
+        assert (row["exit"], row["was_out_of_memory"], group.killed) == (-signal.SIGKILL, True, 1)
+        await trio.to_thread.run_sync(hog.stdout.readline)  # it has got what it wanted
