@@ -13,7 +13,7 @@ from quart import Response
 
 from service.http.errors import ApiError
 from service.http.exchange import Exchange
-from service.http.operators.query import Query, parse_query
+from service.http.operators.query import Query, is_number, parse_query
 from service.http.replies import NDJSON, SSE, stream_reply
 from service.http.times import rfc3339_local
 from service.operators.tail import Missed, Numbered, Tail
@@ -22,7 +22,7 @@ from statemachines.events import AnyEvent
 
 T = TypeVar("T")
 QUIET_S = 15
-"""After this long without a step a follower hears that it is still followed [s]: less than proxies wait."""
+"""After this long without a word a follower hears that it is still followed [s]: less than proxies wait."""
 PIECE_STEPS = 200
 """Steps that are written before others have their turn [count]."""
 _STILL_HERE = b": still here\n\n"
@@ -63,25 +63,26 @@ async def _frames(exchange: Exchange, tail: Tail, query: Query) -> AsyncGenerato
     """Where to begin, then whatever there is, until the service ends."""
     for some in _pieces(await _beginning(exchange, tail, query)):
         yield b"".join(_frame(exchange, one) for one in some)
-    while True:
-        if (missed := tail.missed()) is not None:
-            yield _frame(exchange, missed)
-        if found := tail.take():
-            yield b"".join(_frame(exchange, one) for one in found)
-        elif not tail.is_at_end:
-            await trio.lowlevel.checkpoint()
-        elif tail.is_over:
-            return
-        elif not await news(tail):
-            yield _STILL_HERE
+    quiet_since = trio.current_time()
+    while not tail.is_over:
+        if words := _further(exchange, tail) or await _silence(tail, quiet_since + QUIET_S):
+            yield words
+            quiet_since = trio.current_time()
 
 
-async def news(tail: Tail) -> bool:
-    """Wait for a step; False when there was none for long."""
-    with trio.move_on_after(QUIET_S):
+def _further(exchange: Exchange, tail: Tail) -> bytes:
+    """What is there to be told; nothing where none of the next steps is of interest."""
+    missed = tail.missed()
+    return b"".join(_frame(exchange, one) for one in (*([missed] if missed else ()), *tail.take()))
+
+
+async def _silence(tail: Tail, until: float) -> bytes:
+    """Wait for a step, whomever it interests; what to say when it is time to say something."""
+    with trio.move_on_at(until):
+        await trio.lowlevel.checkpoint()
         await tail.wait()
-        return True
-    return False
+        return b""
+    return _STILL_HERE
 
 
 def _pieces(items: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -94,7 +95,7 @@ async def _beginning(exchange: Exchange, tail: Tail, query: Query) -> Sequence[N
     if not query.last_id:  # (1)
         return await tail.latest(query.limit)
     start, _, number = query.last_id.rpartition("-")
-    if start == exchange.lookout.start and number.isascii() and number.isdecimal():  # (2)
+    if start == exchange.lookout.start and is_number(number):  # (2)
         await tail.go_on_after(int(number))
         return []
     tail.go_to_oldest()  # (3)

@@ -51,6 +51,11 @@ def _id(exchange: Exchange, kind: str, text: str) -> int:
 
 
 def _number(text: str, name: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+    if not is_number(text):
         raise ApiError(400, f"{name} must be a whole number")
     return int(text)
+
+
+def is_number(text: str) -> bool:
+    """Whether it is one that we may have given out: digits, and not so many that reading them is work."""
+    return text.isascii() and text.isdecimal() and len(text) < 19

@@ -4,10 +4,9 @@ import socket
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from service.http.operators.events import QUIET_S, news
-from service.operators.interest import Interest
+from service.http.operators.events import QUIET_S
 from tests.fakes.front import FakeFront
 from tests.fakes.lookout import JOURNAL_STEPS, lookout_of
 from tests.service.http.operators.following import following, write
@@ -47,11 +46,14 @@ async def test_a_follower_that_comes_back_too_late_is_told_what_it_missed(front:
         assert await client.requests(2) == [11, 12]
 
 
-@pytest.mark.parametrize("last_id", ["0000-4", "nonsense", "-", "4"])
+@pytest.mark.parametrize("last_id", ["0000-4", "nonsense", "-", "4", "{start}-" + "9" * 5000, "{start}-x"])
 async def test_a_follower_of_an_earlier_start_begins_with_all_there_is(front: FakeFront, last_id: str) -> None:
     lookout = lookout_of(front)
     write(lookout, 2, 2)
-    async with served(front, lookout) as address, following(address, Last_Event_ID=last_id) as client:
+    async with (
+        served(front, lookout) as address,
+        following(address, Last_Event_ID=last_id.format(start=lookout.start)) as client,
+    ):
         assert await client.frame() == {"event": "missed", "data": {"steps": None}}
         assert (await client.frame())["data"]["event"]["event"] == "ServiceOpened"
         assert await client.requests(2) == [2, 3]
@@ -119,11 +121,18 @@ async def test_followers_are_let_go_when_the_service_ends(front: FakeFront) -> N
         assert await client.frame() == {}
 
 
-async def test_a_quiet_follower_hears_that_it_is_still_followed(front: FakeFront, autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("others", [0, 2])
+async def test_a_follower_hears_that_it_is_still_followed_whatever_happens_to_others(
+    front: FakeFront, mock_clock: MockClock, others: int
+) -> None:
     lookout = lookout_of(front)
-    tail = lookout.tail(Interest())
-    assert not await news(tail)
-    assert trio.current_time() == QUIET_S
-    write(lookout, 2)
-    assert await news(tail)
-    assert trio.current_time() == QUIET_S
+    async with served(front, lookout) as address, following(address, "&request=99") as client:
+        for _ in range(2):
+            await wait_all_tasks_blocked()
+            write(lookout, 2, others)
+            await wait_all_tasks_blocked()
+            mock_clock.jump(QUIET_S / 2)
+        await wait_all_tasks_blocked()
+        lookout.journal.close()
+        assert await client.block(b"\n\n") == b": still here"
+        assert await client.block(b"\n\n") == b""
