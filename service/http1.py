@@ -8,6 +8,9 @@ from hypercorn.events import Closed, Event
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.worker_context import EventWrapper
 
+_LENGTHS = frozenset((b"content-length", b"transfer-encoding"))
+"""Two answers to how long a body is. A proxy may believe the other one, and let a second request through as a body."""
+
 
 class HeadRefused(Exception):
     """The head of a request is not served here."""
@@ -58,6 +61,8 @@ class Http1(H11Protocol):
         """Hypercorn's place for a change of protocol: the head is there, and its request has not begun."""
         if event.http_version > b"1.1":
             raise HeadRefused(505)
+        if {name for name, _ in event.headers} >= _LENGTHS:
+            raise HeadRefused(400)
         if len(event.headers) > self.fields_max:
             raise HeadRefused(431)
         if any(name == b"upgrade" and value.strip().lower() == b"websocket" for name, value in event.headers):

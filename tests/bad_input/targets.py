@@ -90,6 +90,8 @@ def rows() -> Iterator[Sent]:
         yield Sent(head, request("POST", "/api/chat", head, body=b"{}"), 400, "")
     yield Sent("an unknown coding", request("POST", "/api/chat", "Transfer-Encoding: gzip", body=b"{}"), 501, "")
     chunked = "Transfer-Encoding: chunked"
+    for heads in (f"Content-Length: 5\r\n{chunked}", f"{chunked}\r\nContent-Length: 5"):
+        yield Sent("two lengths", request("POST", "/api/chat", heads, body=b"0\r\n\r\n"), 400, "")
     yield Sent("chunks of no length", request("POST", "/api/chat", chunked, body=b"zz\r\n{}\r\n"), 400, "")
     yield Sent(
         "no chunks", request("POST", "/api/chat", chunked, body=b"0\r\n\r\n"), 400, _told("missing request body")

@@ -236,6 +236,16 @@ async def test_a_handshake_for_a_websocket_leaves_no_connection_behind() -> None
             assert (await exchange(address, request)).startswith(b"HTTP/1.1 403 ")
 
 
+async def test_a_body_of_two_lengths_hides_no_second_request() -> None:
+    """A proxy that believes the other length has passed the second one on as a body."""
+    for fields in (("Transfer-Encoding: chunked",), ("transfer-encoding:  Chunked", "X: y")):
+        request = post("/api/generate", b"0\r\n\r\n", *fields).replace(b"Connection: close\r\n", b"") + KEPT
+        async with served(front_with()) as address:
+            answer = await exchange(address, request)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.count(b"HTTP/1.1 ") == 1
+
+
 # Who leaves
 
 OFFER = ("Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA")
