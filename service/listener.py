@@ -61,7 +61,7 @@ def bind(settings: Settings) -> socket.socket:
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError:
+    except (OSError, UnicodeError):  # the latter: it is no name at all
         raise ConfigError(f"host: {host!r} is no address of this machine and no name that can be resolved") from None
     family, _, _, _, address = found[0]
     return family, (str(address[0]), int(address[1]))

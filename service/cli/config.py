@@ -1,7 +1,7 @@
 """``roundhouse config``: the settings that `serve` would have with the same flags, and where each comes from."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -13,7 +13,7 @@ from service.cli.exits import WrongSetting
 from service.cli.flags import SectionedCommand, config_flag, env_names, setting_flags
 from service.cli.setting import Setting
 from service.cli.settings import Resolved, home_layers, resolve, sources
-from service.cli.sources import DEFAULT
+from service.cli.sources import DEFAULT, Source
 from service.cli.tables import table
 from statemachines.errors import ConfigError
 
@@ -31,9 +31,9 @@ def config(as_json: bool, is_example: bool, check: str | None, **flags: Any) -> 
     words as `serve`.
     """
     if is_example:
-        click.echo(example(resolve(home_layers(os.environ)).values), nl=False)
+        click.echo(example(_resolved(lambda: home_layers(os.environ)).values), nl=False)
         return
-    resolved = _resolved({**flags, "config": check or flags["config"]})
+    resolved = _resolved(lambda: sources({**flags, "config": check or flags["config"]}))
     for warning in resolved.warnings:
         click.echo(f"Warning: {warning}", err=True)
     if check is not None:
@@ -42,9 +42,9 @@ def config(as_json: bool, is_example: bool, check: str | None, **flags: Any) -> 
         click.echo(_as_json(resolved) if as_json else _as_table(resolved), nl=False)
 
 
-def _resolved(flags: Mapping[str, object]) -> Resolved:
+def _resolved(layers: Callable[[], Sequence[Source]]) -> Resolved:
     try:
-        return resolve(sources(flags))
+        return resolve(layers())
     except ConfigError as error:
         raise WrongSetting(str(error)) from error
 

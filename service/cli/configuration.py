@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from service.cli.declarations import SETTINGS
-from service.cli.folders import CONFIG, config_file, variable
+from service.cli.folders import CONFIG, config_file, named_path, variable
 from service.cli.literals import shown
 from service.cli.nearest import nearest
 from service.cli.setting import Setting
@@ -84,7 +84,7 @@ def configured_path(flag: object, environ: Mapping[str, str]) -> tuple[Path, str
     """Which file is read, and who names it: a flag, else a variable, else it is the usual one (an empty string)."""
     for named_by, text in (("--config", str(flag or "")), (CONFIG, variable(environ, CONFIG))):
         if text:
-            return Path(text).expanduser().absolute(), named_by
+            return named_path(named_by, text), named_by
     return config_file(environ), ""
 
 

@@ -17,9 +17,39 @@ CONFIG_NAME = "config.toml"
 
 
 def home(environ: Mapping[str, str]) -> Path | None:
-    """The folder below which everything lies, or None where each thing lies in its usual place."""
+    """The folder below which everything lies, or None where each thing lies in its usual place.
+
+    Raises:
+        ConfigError: there is no such place.
+    """
     text = variable(environ, HOME)
-    return Path(text).expanduser().absolute() if text else None
+    return named_path(HOME, text) if text else None
+
+
+def full_path(text: str) -> Path:
+    """The place that a person means; ``~`` is the home folder.
+
+    Raises:
+        ValueError: there is no such place, nor can there be.
+    """
+    if "\0" in text:
+        raise ValueError(text)
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:  # ~nobody
+        raise ValueError(text) from None
+
+
+def named_path(name: str, text: str) -> Path:
+    """The same for what the flag or the variable ``name`` says.
+
+    Raises:
+        ConfigError: there is no such place.
+    """
+    try:
+        return full_path(text)
+    except ValueError:
+        raise ConfigError(f"{name}={text!r} cannot be used: there is no such user") from None
 
 
 def config_file(environ: Mapping[str, str]) -> Path:

@@ -10,6 +10,7 @@ import msgspec
 
 from service.cli.addresses import ADDRESS_FORMS, Address, bracketed, parse_address
 from service.cli.amounts import parse_bytes, show_bytes, show_keep_alive, show_seconds
+from service.cli.folders import full_path
 from service.cli.literals import Literal, Plain, toml
 from service.durations import KEEP_ALIVE_FORMS, parse_keep_alive
 from statemachines.units import seconds_to_ns
@@ -73,7 +74,7 @@ def own_address() -> Kind:
     """Where only programs of this machine come in."""
 
     def parse(text: str) -> str:
-        if text.startswith("unix:/"):
+        if text.startswith("unix:/") and "\0" not in text:
             return text
         address = parse_address(text)
         if "://" in text or not address.host or address.port is None or address.path:
@@ -166,7 +167,7 @@ def folder() -> Kind:
     def parse(text: str) -> Path:
         if not text:
             raise ValueError
-        return Path(text).expanduser().absolute()
+        return full_path(text)
 
     return Kind("DIR", "a folder", parse, literal=Literal((str,), "a folder, in quotes"))
 

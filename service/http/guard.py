@@ -34,7 +34,7 @@ def listens_locally(host: str) -> bool:
         return False  # every interface
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):
         return False
     return all(is_loopback(str(address[0])) for *_, address in found)
 

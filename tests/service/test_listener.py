@@ -44,7 +44,7 @@ def test_localhost_is_loopback() -> None:
         assert listener.getsockname()[0] in ("127.0.0.1", "::1")
 
 
-@pytest.mark.parametrize("host", ["no host at all", "203.0.113.7"])
+@pytest.mark.parametrize("host", ["no host at all", "203.0.113.7", "a..b", f"{'a' * 64}.example"])
 def test_an_address_that_is_not_ours_is_a_config_error(host: str) -> None:
     with pytest.raises(ConfigError, match="host"):
         bind(settings(host=host, port=0, allow_remote=True))

@@ -53,6 +53,21 @@ def test_a_relative_home_becomes_absolute_and_a_tilde_is_the_users(tmp_path: Pat
     assert rows(home=tmp_path, ROUNDHOUSE_HOME="rh")["models"][0] == str(Path.cwd() / "rh/models")
 
 
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("paths", "ROUNDHOUSE_HOME"),
+        ("paths", "ROUNDHOUSE_CONFIG"),
+        ("config", "ROUNDHOUSE_HOME"),
+        ("config --example", "ROUNDHOUSE_HOME"),
+    ],
+)
+def test_the_home_of_nobody_is_status_2(tmp_path: Path, command: str, name: str) -> None:
+    done = roundhouse(*command.split(), home=tmp_path, **{name: "~there-is-no-such-user/rh"})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{name}='~there-is-no-such-user/rh' cannot be used: there is no such user" in done.stderr
+
+
 def test_what_may_not_be_looked_at_is_neither_there_nor_missing(tmp_path: Path) -> None:
     loop = tmp_path / "models"
     loop.symlink_to(loop)

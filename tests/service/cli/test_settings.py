@@ -172,6 +172,12 @@ def test_an_empty_folder_is_none() -> None:
         settings({"models": ""})
 
 
+@pytest.mark.parametrize("text", ["/a\0b", "~there-is-no-such-user/models"])
+def test_a_folder_that_can_never_be_is_refused_by_name(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--state=.* cannot be used: it must be a folder"):
+        settings({"state": text})
+
+
 def test_ollamas_words_for_limits_and_levels_mean_what_they_mean_there() -> None:
     found = settings(OLLAMA_LOAD_TIMEOUT="2m", OLLAMA_DEBUG="1", OLLAMA_ORIGINS="https://a.example, app://*")
     assert found.limits.load_stall_ns == 120 * NS_PER_S
@@ -294,7 +300,7 @@ def test_operators_are_answered_on_a_socket_or_a_port_of_this_machine(text: str,
 
 
 @pytest.mark.parametrize(
-    "text", ["unix:relative", "unix:", ":9400", "127.0.0.1", "http://127.0.0.1:9400", "a:b", "a b:1"]
+    "text", ["unix:relative", "unix:", ":9400", "127.0.0.1", "http://127.0.0.1:9400", "a:b", "a b:1", "unix:/a\0b"]
 )
 def test_what_is_no_address_of_operators_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="it must be unix:/PATH, or HOST:PORT of this machine, or 'auto'"):

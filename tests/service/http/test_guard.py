@@ -148,6 +148,7 @@ def test_loopback_is_what_never_leaves_the_machine(host: str, expected: bool) ->
         ("", False),
         ("192.168.1.20", False),
         ("no-such-name.invalid", False),
+        ("a..b", False),
     ],
 )
 def test_a_listener_is_local_when_every_address_of_its_name_is_loopback(host: str, expected: bool) -> None:
