@@ -8,6 +8,7 @@ kills; when it lets go, HTTP gets a moment to finish its last lines and is cut. 
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 import trio
 from structlog.typing import FilteringBoundLogger
@@ -85,9 +86,10 @@ class Service:
             await nursery.start(self._watch_signals)
         if stop is not None:
             nursery.start_soon(self._watch_stop, stop)
-        # Before memory is read: what orphans hold is about to be free.
-        await clear_up(before, self._settings.state, self._log)
         parts = self.parts
+        behind = partial(clear_up, state=self._settings.state, log=self._log)
+        await behind(before)  # Before memory is read: what orphans hold is about to be free.
+        nursery.start_soon(parts.state.take_over, behind, parts.clock)
         runners = parts.runners(nursery)
         nursery.start_soon(parts.reactor.run, parts.executor(runners, self._finish).perform)
         await nursery.start(parts.sampler.run, runners.pids)

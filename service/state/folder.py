@@ -2,25 +2,31 @@
 
 Theory of operation. One server at a time writes there: the one that holds the lock. It brings the folder to its own
 format, signs it, and removes its signature when it ends in order. A server that finds the lock taken reads what is
-there, writes nothing, and names the holder; it asks again each time that it has something to write, since the other
-one may have ended. Where the disk or its rights are against it, nothing is written either. Both are said once, and
-cost caches only. A folder of a newer format is the one thing that is refused, before anything is touched.
+there, writes nothing, and names the holder; it asks again from time to time, in a thread since disks may be slow, and
+clears up behind the other one once it has the folder. Where the disk or its rights are against it, nothing is written
+either. Both are said once, and cost caches only. A folder of a newer format is the one thing that is refused, before
+anything is touched.
 """
 
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from pathlib import Path
 
 import trio
 from structlog.typing import FilteringBoundLogger
 
+from service.ports import Clock
 from service.state import owner
 from service.state.files import read_whole, replace_whole
 from service.state.formats import migrate, read_format, refuse_newer
 from service.state.lock import FolderLock
 from service.state.owner import OWNER_BYTES_MAX, OWNER_FILE, Owner
 from statemachines.errors import ConfigError
+from statemachines.units import NS_PER_S
 
 JOURNALS = "journals"
+ASK_AGAIN_NS = 10 * NS_PER_S
+"""Between two questions whether the server that has the folder has ended."""
 
 
 class Standing(Enum):
@@ -62,12 +68,13 @@ class StateFolder:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             refuse_newer(self._folder, read_format(self._folder))
-            before = self._take()
+            self._lock, before = self._take()
         except BlockingIOError:
             self._stand_aside()
         except OSError as error:
             self._give_up(error)
         else:
+            self._standing = Standing.OURS
             return before
         return None
 
@@ -81,8 +88,34 @@ class StateFolder:
             self._lock.close()
         self._lock, self._standing = None, Standing.CLOSED
 
-    def _take(self) -> Owner | None:
-        """Lock it, bring it to our format, sign it; who had signed it before."""
+    async def take_over(self, clear_up: Callable[[Owner | None], Awaitable[None]], clock: Clock) -> None:
+        """Wait for the folder while another server has it; return when that is settled.
+
+        Args:
+            clear_up: told whose signature was still there when the folder became ours.
+        """
+        while self._standing is Standing.TAKEN:
+            with trio.move_on_at(clock.deadline(clock.now_ns() + ASK_AGAIN_NS)):
+                await trio.sleep_forever()
+            await self._ask_again(clear_up)
+
+    async def _ask_again(self, clear_up: Callable[[Owner | None], Awaitable[None]]) -> None:
+        try:
+            self._lock, before = await trio.to_thread.run_sync(self._take)
+        except BlockingIOError:
+            return
+        except ConfigError as error:
+            self._standing = Standing.UNUSABLE
+            self._log.warning("the state folder was changed by a newer server", why=str(error))
+        except OSError as error:
+            self._give_up(error)
+        else:
+            self._standing = Standing.OURS
+            self._log.info("the state folder is free: this server has it now", folder=str(self._folder))
+            await clear_up(before)
+
+    def _take(self) -> tuple[FolderLock, Owner | None]:
+        """Lock it, bring it to our format, sign it; the lock, and who had signed it before."""
         assert self._us is not None
         lock = FolderLock(self._folder)
         try:
@@ -94,8 +127,7 @@ class StateFolder:
         except BaseException:
             lock.close()
             raise
-        self._lock, self._standing = lock, Standing.OURS
-        return before
+        return lock, before
 
     def _signature(self) -> Owner | None:
         try:
@@ -138,7 +170,7 @@ class StateFolder:
 
     async def write(self, name: str, data: bytes) -> None:
         """Replace a file, if that can be done; that it cannot is said once, until it could."""
-        if not self._is_ours():
+        if self._standing is not Standing.OURS:
             return
         try:
             await trio.to_thread.run_sync(replace_whole, self._folder / name, data)
@@ -154,26 +186,7 @@ class StateFolder:
 
     def writable(self) -> Path | None:
         """The folder itself; None when nothing may be written there."""
-        return self._folder if self._is_ours() else None
-
-    def _is_ours(self) -> bool:
-        """Whether we may write; the server that has the folder may have ended since we asked last."""
-        if self._standing is Standing.TAKEN:
-            self._ask_again()
-        return self._standing is Standing.OURS
-
-    def _ask_again(self) -> None:
-        try:
-            self._take()
-        except BlockingIOError:
-            return
-        except ConfigError as error:
-            self._standing = Standing.UNUSABLE
-            self._log.warning("the state folder was changed by a newer server", why=str(error))
-        except OSError as error:
-            self._give_up(error)
-        else:
-            self._log.info("the state folder is free: this server has it now", folder=str(self._folder))
+        return self._folder if self._standing is Standing.OURS else None
 
     def _complain(self, error: OSError) -> None:
         if not self._is_failing:

@@ -6,13 +6,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import trio
+from trio.testing import MockClock
 
 from service.births import ProcessIdentity
 from service.state import folder as folder_module
 from service.state import formats
+from service.state.folder import ASK_AGAIN_NS
 from service.state.formats import FORMAT
-from service.state.owner import decode
+from service.state.owner import Owner, decode
 from statemachines.errors import ConfigError
+from statemachines.units import NS_PER_S
+from tests.fakes.clock import TrioClock
 from tests.service.state.places import US, Place, held_elsewhere, opened
 
 IN_USE = {"lock": b"", "format": b"%d\n" % FORMAT, "owner.json": msgspec.json.encode(US)}
@@ -78,33 +83,72 @@ def test_a_holder_that_has_not_signed_is_unknown_and_so_is_one_whose_signature_i
     assert first.before is None
 
 
-async def test_a_second_server_takes_over_when_it_has_something_to_write_and_the_first_has_ended(
-    tmp_path: Path,
-) -> None:
+class Clearing:
+    """Remembers behind whom was cleared up."""
+
+    def __init__(self) -> None:
+        self.behind: list[Owner | None] = []
+
+    async def __call__(self, before: Owner | None) -> None:
+        self.behind.append(before)
+
+
+async def test_a_second_server_takes_over_when_the_first_has_ended(tmp_path: Path, autojump_clock: MockClock) -> None:
+    clearing = Clearing()
     with opened(tmp_path) as first, opened(tmp_path) as second:
         await second.folder.write("x", b"too early")
         first.folder.close()
+        await second.folder.take_over(clearing, TrioClock())
         await second.folder.write("x", b"1")
         assert second.files() == {**IN_USE, "x": b"1"}
         assert [row["level"] for row in second.lines.rows()] == ["warning", "info"]
     assert second.files() == {**AT_REST, "x": b"1"}
+    assert clearing.behind == [None]
 
 
-async def test_a_second_server_does_not_take_over_what_a_newer_one_has_left(tmp_path: Path) -> None:
+async def test_it_asks_for_as_long_as_the_first_one_lives(tmp_path: Path, autojump_clock: MockClock) -> None:
+    with opened(tmp_path), opened(tmp_path) as second:
+        with trio.move_on_after(5 * ASK_AGAIN_NS / NS_PER_S) as patience:
+            await second.folder.take_over(Clearing(), TrioClock())
+        assert patience.cancelled_caught
+        assert second.folder.writable() is None
+
+
+async def test_one_that_has_the_folder_from_the_start_asks_nobody(tmp_path: Path) -> None:
+    clearing = Clearing()
+    with opened(tmp_path) as only:
+        await only.folder.take_over(clearing, TrioClock())
+    assert clearing.behind == []
+
+
+async def test_it_clears_up_behind_one_that_was_killed(tmp_path: Path, autojump_clock: MockClock) -> None:
+    clearing = Clearing()
+    with held_elsewhere(tmp_path) as holder, opened(tmp_path) as second:
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.wait()
+        await second.folder.take_over(clearing, TrioClock())
+        (before,) = clearing.behind
+        assert before is not None
+        assert before.process.pid == holder.pid
+
+
+async def test_a_second_server_does_not_take_over_what_a_newer_one_has_left(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
     with opened(tmp_path) as first, opened(tmp_path) as second:
         first.folder.close()
         (tmp_path / "format").write_bytes(b"99")
-        await second.folder.write("x", b"1")
+        await second.folder.take_over(Clearing(), TrioClock())
         assert second.folder.journals() is None
         assert second.files() == {"lock": b"", "format": b"99"}
         assert "newer Roundhouse" in str(second.warnings()[-1]["why"])
 
 
-async def test_nor_what_has_become_unusable(tmp_path: Path) -> None:
+async def test_nor_what_has_become_unusable(tmp_path: Path, autojump_clock: MockClock) -> None:
     with opened(tmp_path) as first, opened(tmp_path) as second:
         first.folder.close()
         (tmp_path / "format").write_bytes(b"what?")
-        await second.folder.write("x", b"1")
+        await second.folder.take_over(Clearing(), TrioClock())
         assert second.warnings()[-1]["why"] == "its format is no number"
 
 
