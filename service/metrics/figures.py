@@ -12,7 +12,7 @@ from statemachines.lifecycle import ServiceState
 from statemachines.limits import Limits
 from statemachines.snapshot import StateView
 from statemachines.spare import SpareState
-from statemachines.states import LoadState, RequestState, RunnerState
+from statemachines.states import LoadState, RequestState, RunnerState, Stage
 from statemachines.units import NS_PER_S
 
 IGNORED = "ignored_"
@@ -103,6 +103,8 @@ def _runners(view: StateView) -> Iterator[Metric]:
     yield tally("runners", "Runners that are not dead", "state", alive, [one.state for one in view.runners])
     fenced = sum(one.fence is not None for one in view.runners)
     yield gauge("fenced_runners", "Runners that take nothing new because a load waits for them to leave", fenced)
+    unreapable = sum(one.stage is Stage.UNREAPABLE for one in view.runners)
+    yield gauge("unreapable_runners", "Runners whose process not even SIGKILL ends", unreapable)
     yield gauge("leases", "Slots that are taken", sum(len(one.leases) for one in view.runners))
 
 

@@ -47,3 +47,10 @@ def test_names_say_their_units() -> None:
     for name, (kind, _) in DOCUMENTED.items():
         assert (kind == "counter") == name.endswith("_total"), name
         assert (kind != "histogram") or name.endswith("_seconds"), name
+
+
+def test_other_pages_name_no_metric_that_is_not_there() -> None:
+    known = set(DOCUMENTED) | {f"{name}{part}" for name in DOCUMENTED for part in ("_bucket", "_count", "_sum")}
+    for page in (ROOT / "docs").rglob("*.md"):
+        named = set(re.findall(r"\broundhouse_[a-z_]+[a-z]\b(?!\()", page.read_text(encoding="utf-8")))
+        assert named <= known, f"{page.name} names {named - known}"

@@ -117,3 +117,13 @@ def test_two_services_in_one_process_do_not_share_a_registry() -> None:
     first, second = Watched(), Watched()
     first.bench.ready("a")
     assert (first.read().by("runners", "state"), second.read().by("runners", "state")) == ({"ready": 1}, {})
+
+
+def test_a_runner_that_cannot_be_ended_is_counted_apart() -> None:
+    watched = Watched(stop_grace_ns=NS_PER_S, kill_grace_ns=NS_PER_S)
+    watched.bench.ready("a", keep_alive_ns=0)
+    watched.bench.pass_time(NS_PER_S)
+    assert watched.read()("unreapable_runners") == 0
+    watched.bench.pass_time(2 * NS_PER_S)
+    read = watched.read()
+    assert (read("unreapable_runners"), read("runners", state="unloading")) == (1, 1)
