@@ -6,6 +6,7 @@ on, *info* what an operator wants to see on a quiet day, *debug* the rest. A cli
 disk, or a standard error that nobody reads, lines are lost and counted, and requests are answered.
 """
 
+import json
 import logging
 import sys
 from collections.abc import Callable
@@ -70,7 +71,10 @@ def _head_first(_logger: object, _method: str, fields: EventDict) -> EventDict:
 
 
 def _to_json(event: object, **_: object) -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode()
+    try:
+        return msgspec.json.encode(event, enc_hook=str).decode()
+    except UnicodeEncodeError:  # the name of a file or of a variable may be any bytes
+        return json.dumps(event, default=str)
 
 
 class ForeignLines(logging.Handler):

@@ -30,14 +30,19 @@ def full_path(text: str) -> Path:
     """The place that a person means; ``~`` is the home folder.
 
     Raises:
-        ValueError: there is no such place, nor can there be.
+        ValueError: there is no such place, or none that we could write about: to a runner, into a log. The words say
+            why.
     """
     if "\0" in text:
-        raise ValueError(text)
+        raise ValueError("it has a null character")
     try:
-        return Path(text).expanduser().absolute()
-    except RuntimeError:  # ~nobody
-        raise ValueError(text) from None
+        path = Path(text).expanduser().absolute()
+        str(path).encode()
+    except RuntimeError:
+        raise ValueError("there is no such user") from None
+    except UnicodeEncodeError:
+        raise ValueError("its name is not UTF-8") from None
+    return path
 
 
 def named_path(name: str, text: str) -> Path:
@@ -48,8 +53,8 @@ def named_path(name: str, text: str) -> Path:
     """
     try:
         return full_path(text)
-    except ValueError:
-        raise ConfigError(f"{name}={text!r} cannot be used: there is no such user") from None
+    except ValueError as error:
+        raise ConfigError(f"{name}={text!r} cannot be used: {error}") from None
 
 
 def config_file(environ: Mapping[str, str]) -> Path:

@@ -169,7 +169,7 @@ def folder() -> Kind:
             raise ValueError
         return full_path(text)
 
-    return Kind("DIR", "a folder", parse, literal=Literal((str,), "a folder, in quotes"))
+    return Kind("DIR", "a folder, its name in UTF-8", parse, literal=Literal((str,), "a folder, in quotes"))
 
 
 def version() -> Kind:

@@ -36,6 +36,17 @@ def test_json_lines_begin_with_when_how_bad_and_what() -> None:
     assert row | {"event": "runner started", "level": "info", "runner": 3, "path": "/x"} == row
 
 
+@pytest.mark.parametrize("log_format", ["json", "human"])
+def test_a_name_that_is_not_utf8_is_a_line_too(log_format: str) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")  # as standard error is
+    make_log(log_format=log_format, level="info", stream=out).info("made", folder=os.fsdecode(b"/x\xff"), at=Path("/y"))
+
+    out.flush()
+    line = out.buffer.getvalue().decode()
+    assert r"\udcff" in line
+    assert "/y" in line
+
+
 def test_human_lines_are_words() -> None:
     out = io.StringIO()
     make_log(log_format="human", level="info", stream=out).info("runner started", runner=3)

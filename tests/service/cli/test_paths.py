@@ -1,6 +1,7 @@
 """`roundhouse paths`: where things live."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,12 @@ def test_a_setting_outranks_the_one_variable(tmp_path: Path) -> None:
 def test_a_relative_home_becomes_absolute_and_a_tilde_is_the_users(tmp_path: Path) -> None:
     assert rows(home=tmp_path, ROUNDHOUSE_HOME="~/rh")["models"][0] == str(tmp_path / "rh/models")
     assert rows(home=tmp_path, ROUNDHOUSE_HOME="rh")["models"][0] == str(Path.cwd() / "rh/models")
+
+
+def test_a_home_that_no_runner_could_be_told_of_is_status_2(tmp_path: Path) -> None:
+    done = roundhouse("paths", home=tmp_path, ROUNDHOUSE_HOME=os.fsdecode(b"/rh\xff"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cannot be used: its name is not UTF-8" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_an_empty_folder_is_none() -> None:
         settings({"models": ""})
 
 
-@pytest.mark.parametrize("text", ["/a\0b", "~there-is-no-such-user/models"])
+@pytest.mark.parametrize("text", ["/a\0b", "~there-is-no-such-user/models", os.fsdecode(b"/a\xff")])
 def test_a_folder_that_can_never_be_is_refused_by_name(text: str) -> None:
     with pytest.raises(ConfigError, match=r"--state=.* cannot be used: it must be a folder"):
         settings({"state": text})
