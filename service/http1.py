@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import h11
 import trio
 from hypercorn.events import Closed, Event
 from hypercorn.protocol.h11 import H11Protocol
@@ -41,6 +42,21 @@ class Turn(EventWrapper):
             nursery.cancel_scope.cancel()
 
 
+class Conversation(h11.Connection):
+    """What a client says behind the last request that it may make is heard and forgotten.
+
+    A line's end behind a body is common among clients that write HTTP by hand. h11 takes it for a broken protocol, and
+    hypercorn then ends the request that is under way.
+    """
+
+    def receive_data(self, data: bytes) -> None:
+        if self.their_state is not h11.MUST_CLOSE:
+            super().receive_data(data)
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        return h11.NEED_DATA if self.their_state is h11.MUST_CLOSE else super().next_event()
+
+
 class Http1(H11Protocol):
     """Hypercorn's HTTP/1.1 and nothing else.
 
@@ -50,6 +66,10 @@ class Http1(H11Protocol):
     """
 
     fields_max = 0
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.connection = Conversation(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
 
     async def handle(self, event: Event) -> None:
         try:

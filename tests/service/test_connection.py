@@ -246,6 +246,26 @@ async def test_a_body_of_two_lengths_hides_no_second_request() -> None:
         assert answer.count(b"HTTP/1.1 ") == 1
 
 
+@pytest.mark.parametrize("behind", [b"\r\n", b"x" * 100_000, KEPT])
+async def test_what_is_said_behind_the_last_request_costs_nobody_an_answer(behind: bytes) -> None:
+    request = post("/api/generate", b'{"model":"demo","prompt":"hi","stream":false}')
+    async with served(front_with()) as address:
+        answer = await exchange(address, request + behind)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_what_is_said_while_the_last_answer_is_made_does_not_end_it() -> None:
+    front = FakeFront(settings(), script=Script(hold=trio.Event()))
+    async with served(front) as address, client(address) as stream:
+        await stream.send_all(post("/api/generate", ASK))
+        await wait_all_tasks_blocked()
+        await stream.send_all(b"\r\n")
+        await wait_all_tasks_blocked()
+        front.script.hold.set()
+        assert b'"done":true' in await heard(stream)
+
+
 # Who leaves
 
 OFFER = ("Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA")
