@@ -27,7 +27,7 @@ class ControlGroup:
 
     @property
     def killed(self) -> int:
-        """Processes that the kernel has killed for memory in it [count]."""
+        """Times that the kernel has killed for memory in it; one that dies slowly may cost its neighbour [count]."""
         counters = (self.folder / name for name in ("memory.oom_control", "memory.events"))
         text = next(counter.read_text() for counter in counters if counter.exists())
         return int(dict(line.split() for line in text.splitlines())["oom_kill"])
