@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ def left(state: Path) -> Iterator[Left]:
             yield there
         finally:
             server.kill()
-            there.runner.kill()
+            with suppress(psutil.NoSuchProcess):  # its new parent may have reaped it already
+                there.runner.kill()
 
 
 def found(state: Path) -> list[int]:
