@@ -1,6 +1,7 @@
 """Files that are no models, whatever they are called: how each is made, and what whoever asks for it is told."""
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,17 +147,24 @@ def _refused_by_the_reader(good: Path) -> list[BadFile]:
     beside = "(it belongs beside a model), not a language model"
     return [
         *files,
+        *_of_the_kernel(),
         BadFile(
             "doubles", f64_model, 400, unusable("a tensor in it is of type F64, with which the engine cannot compute")
         ),
         BadFile("a projector", _writes(clip), 400, unusable(f"it is a projector {beside}")),
         BadFile("an adapter", _writes(adapter), 400, unusable(f"it is an adapter {beside}")),
-        BadFile("environment", _links("/proc/self/environ"), 400, unusable(HEADER_CUT)),
         BadFile("passwords", _links("/etc/passwd"), 400, unusable(NO_GGUF)),
         BadFile(
             "locked", _locked(good), 500, "the model file cannot be read: the service has no permission to read it"
         ),
     ]
+
+
+def _of_the_kernel() -> list[BadFile]:
+    """A file that is regular and has no size (Linux)."""
+    if sys.platform != "linux":
+        return []
+    return [BadFile("environment", _links("/proc/self/environ"), 400, unusable(HEADER_CUT))]
 
 
 def _cuts(good: Path) -> dict[int, str]:
