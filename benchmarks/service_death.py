@@ -15,7 +15,7 @@ from statemachines.units import NS_PER_S
 from tests.integration.faults.harness import HUNG_S, limits
 from tests.integration.faults.models import make_models
 from tests.integration.faults.separate import separate
-from tests.integration.faults.service_phases import AWAKE, Phase
+from tests.integration.faults.service_phases import AWAKE, Phase, needs
 from tests.leaks import adopt_orphans
 
 MUST_S = 2
@@ -25,7 +25,7 @@ ROUNDS = 20
 def one_death_s(phase: Phase, models: Path) -> float:
     with TemporaryDirectory() as folder, ExitStack() as clients:
         patient = limits(shutdown_drain_ns=HUNG_S * NS_PER_S)
-        with separate(models, Path(folder), limits=patient) as service:
+        with separate(models, Path(folder), limits=patient, **needs(phase)) as service:
             phase(service, clients)
             return service.murder()
 

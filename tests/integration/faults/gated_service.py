@@ -1,7 +1,7 @@
 """A service whose loads can be held, as a program: something to be killed, and measured without its test.
 
-Started with ``MODELS STATE PORT LIMITS GATES``; see `tests.integration.faults.separate`. The first load of a model for
-which the folder GATES has a named pipe of that name stops at it.
+Started with ``MODELS STATE GATES LIMITS SETTINGS``, the last two as JSON; see `tests.integration.faults.separate`. The
+first load of a model for which the folder GATES has a named pipe of that name stops at it.
 """
 
 import sys
@@ -33,14 +33,14 @@ class Gates:
         return str(gate)
 
 
-def main(models: str, state: str, port: str, limits: str, gates: str) -> int:
+def main(models: str, state: str, gates: str, limits: str, further: str) -> int:
     settings = Settings(
         models=Path(models),
         state=Path(state),
-        port=int(port),
         limits=msgspec.json.decode(limits, type=Limits),
         log_format="json",
         strict=True,
+        **msgspec.json.decode(further),
     )
     ports = Ports(RunnerProcesses(state=settings.state), Gates(Path(gates)).gate_of)
     return trio.run(partial(serve, settings, ports=ports))

@@ -9,12 +9,14 @@
 Clients are plain sockets: they send their question and read when the test does.
 """
 
+import itertools
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,37 +55,91 @@ class PipeGate:
             self._write_end = None
 
 
+class Log:
+    """What a service says, read in a thread of its own, so that it never waits for a reader."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+        self._rows: list[dict[str, Any]] = []
+        self._passed = 0
+        self._has_ended = False
+        self._news = threading.Condition()
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            with self._news:
+                self._rows.append(json.loads(line))
+                self._news.notify_all()
+        with self._news:
+            self._has_ended = True
+            self._news.notify_all()
+
+    def until(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The next such line; a line is passed once."""
+        index = self._first(holds, self._passed)
+        self._passed = index + 1
+        return self._rows[index]
+
+    def find(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first such line of all."""
+        return self._rows[self._first(holds, 0)]
+
+    def passed(self) -> list[dict[str, Any]]:
+        return self._rows[: self._passed]
+
+    def _first(self, holds: Callable[[dict[str, Any]], bool], since: int) -> int:
+        with self._news:
+            for index in itertools.count(since):
+                self._news.wait_for(lambda index=index: self._has_ended or len(self._rows) > index, HUNG_S)
+                assert index < len(self._rows), f"it has not said it; the last it said: {self._rows[-3:]}"
+                if holds(self._rows[index]):
+                    return index
+        raise AssertionError("unreachable: the count is endless")
+
+    def close(self) -> None:
+        """Once the process has ended."""
+        self._reading.join()
+
+
 class Separate:
     """One such service.
 
     Attributes:
-        rows: its log, as far as it was read.
         port: where it listens.
+        import_gate: where its runners are held while they import the engine.
     """
 
-    def __init__(self, process: "subprocess.Popen[str]", gates: Path) -> None:
+    def __init__(self, process: "subprocess.Popen[str]", gates: Path, import_gate: PipeGate | None = None) -> None:
         self.process = process
-        self.rows: list[dict[str, Any]] = []
+        self.import_gate = import_gate
         self._gates = gates
-        self._held: list[PipeGate] = []
+        self._held = [import_gate] if import_gate else []
+        self._log = Log(process)
         self.address = str(self.until("ready")["address"])
         self.port = int(self.address.rpartition(":")[2])
 
     # What it says
 
     def until(self, event: str, **fields: Any) -> dict[str, Any]:
-        """Read its log up to a line of this kind."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            row: dict[str, Any] = json.loads(line)
-            self.rows.append(row)
-            if row["event"] == event and fields.items() <= row.items():
-                return row
-        raise AssertionError(f"it ended without saying {event!r}: {self.rows[-3:]}")
+        """The next line of this kind behind those that were waited for, waiting for it."""
+        return self._log.until(lambda row: row["event"] == event and fields.items() <= row.items())
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Its log up to the line that was waited for last."""
+        return self._log.passed()
 
     def said(self, event: str) -> list[dict[str, Any]]:
-        """What it has said of this kind, in the lines that were read."""
+        """What it has said of this kind, up to the line that was waited for last."""
         return [row for row in self.rows if row["event"] == event]
+
+    def pid(self, runner: int) -> int:
+        """The process of a runner."""
+        row = self._log.find(lambda row: row["event"] == "runner started" and row["runner"] == runner)
+        return int(row["pid"])
 
     def state(self) -> dict[str, Any]:
         state: dict[str, Any] = httpx.get(f"{self.address}/debug/state", timeout=HUNG_S).json()
@@ -147,33 +203,54 @@ class Separate:
 
     def close(self) -> None:
         self.process.kill()
+        self._log.close()
         for gate in self._held:
             gate.open()
 
 
 @contextmanager
 def separate(
-    models: Path, folder: Path, *, port: int = 0, limits: Limits | None = None, program: str = PROGRAM
+    models: Path,
+    folder: Path,
+    *,
+    limits: Limits | None = None,
+    program: str = PROGRAM,
+    holds_imports: bool = False,
+    **further: Any,
 ) -> Iterator[Separate]:
     """A service for as long as the context lasts; killed at its end if it still lives.
 
     Args:
         folder: for its state and its gates; the same one for another service on the same state folder.
         program: what Python is started with.
+        holds_imports: its runners stop in the middle of importing the engine; none gets any further.
+        further: settings that JSON can say; unless they say otherwise it takes a free port and keeps no spare.
     """
     gates = folder / f"gates-{time.monotonic_ns()}"
     gates.mkdir(parents=True)
-    settings = [models, folder / "state", port, msgspec.json.encode(limits or fault_limits()).decode(), gates]
-    command = [sys.executable, "-c", program, *map(str, settings)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT) as process:
+    limits_json = msgspec.json.encode(limits or fault_limits()).decode()
+    arguments = [models, folder / "state", gates, limits_json, json.dumps({"port": 0, "spare": False, **further})]
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    gate, environment = _held_import(gates) if holds_imports else (None, dict(os.environ))
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT, env=environment) as process:
         service: Separate | None = None
         try:
-            service = Separate(process, gates)
+            service = Separate(process, gates, gate)
             yield service
         finally:
             process.kill()
             if service is not None:
                 service.close()
+
+
+def _held_import(folder: Path) -> tuple[PipeGate, dict[str, str]]:
+    """A package in the engine's place that does nothing but wait, and an environment in which it is found first."""
+    gate_path, package = folder / "import-gate", folder / "instead" / "llama_cpp"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "llama_cpp.py").write_text(f"open({str(gate_path)!r}).read()\nraise ImportError('held for a test')\n")
+    search_path = os.pathsep.join(filter(None, (str(package.parent), os.environ.get("PYTHONPATH"))))
+    return PipeGate(gate_path), os.environ | {"PYTHONPATH": search_path}
 
 
 def freeze(process: psutil.Process) -> None:

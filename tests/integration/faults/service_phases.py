@@ -7,6 +7,7 @@ a gate, an answer without end, or a prompt that is long enough.
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 import psutil
 
@@ -20,8 +21,9 @@ Phase = Callable[[Separate, ExitStack], None]
 
 
 def spare_importing(service: Separate, clients: ExitStack) -> None:
-    """The service has just begun, and so has its spare, which needs longer."""
-    service.until_state(lambda state: state["spare"]["pid"])
+    """The spare is in the middle of importing its engine, and held there; see `separate`."""
+    assert service.import_gate is not None
+    service.import_gate.arrived()
 
 
 def spare_warm(service: Separate, clients: ExitStack) -> None:
@@ -84,6 +86,11 @@ def frozen(service: Separate, clients: ExitStack) -> None:
     """Loaded and stopped: it hears of nothing until somebody lets it go on."""
     idle(service, clients)
     freeze(the_runner(service))
+
+
+def needs(phase: Phase) -> dict[str, Any]:
+    """With what else a service must be started for a phase to be reached."""
+    return {"spare": phase in (spare_importing, spare_warm), "holds_imports": phase is spare_importing}
 
 
 def the_runner(service: Separate) -> psutil.Process:

@@ -22,7 +22,7 @@ TAKEN = "another server has the state folder: this one reads it and writes nothi
 
 @contextmanager
 def service_in(phase: Phase, models: Path, folder: Path) -> Iterator[Separate]:
-    with ExitStack() as clients, separate(models, folder, limits=PATIENT) as service:
+    with ExitStack() as clients, separate(models, folder, limits=PATIENT, **phases.needs(phase)) as service:
         phase(service, clients)
         yield service
 

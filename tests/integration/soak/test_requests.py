@@ -1,0 +1,119 @@
+"""2,000 requests of mixed lengths, a tenth cancelled, a twentieth bad, hold no more memory than the first 500 did.
+
+Method as in `test_loads`: a service of its own, at rest when the figures are taken, with a journal of 500 steps. Before
+the 500 some large ones, from twice as many clients, drive the allocators to a peak that the mixed ones do not reach:
+what is allocated at once varies by chance, and freed memory stays with the process. Of the proportional set size the
+part that belongs to the two processes is compared, see `Memory.resident_bytes`.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.factory.scripted import Answer, scripted_model
+from tests.integration.faults.harness import HUNG_S
+from tests.integration.faults.separate import Separate, separate
+from tests.integration.soak.figures import Memory, figures_of, memory_of
+
+CLIENTS, WARM_CLIENTS = 4, 8
+WARM_REQUESTS = 240
+CONTEXT_TOKENS = 2048
+PROMPT_TOKENS = (1, 20, 200, 1500)
+ANSWER_TOKENS = (1, 8, 40, 120)
+ENDLESS_TOKENS = 1500
+CANCELLED, BAD = 0.10, 0.05
+GROWTH_MAX = 0.01
+One = Callable[[httpx.Client, random.Random], bool]
+"""Makes one request; whether it was answered to its end."""
+BODIES = (b"{", b"[]", b'{"model":1}', b'{"model":"nobody"}', b'{"model":"endless","options":{"num_ctx":"x"}}')
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Separate]:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    endless = Answer((b"and so on and on " * 30,), endless=True)
+    scripted_model(folder / "endless.gguf", endless, context_tokens=CONTEXT_TOKENS)
+    with separate(folder, tmp_path, journal_steps_max=500, context_length=CONTEXT_TOKENS) as service:
+        yield service
+        assert service.end() == 0
+
+
+def test_2000_requests_hold_no_more_memory_than_500(service: Separate) -> None:
+    warm_up(service)
+    answered = ask(service, 500)
+    before = at_rest(service)
+    answered += ask(service, 1500)
+    after = at_rest(service)
+
+    assert answered > 1500, "most of the requests were meant to be answered"
+    growth = (after.resident_bytes - before.resident_bytes) / before.pss_bytes
+    assert growth <= GROWTH_MAX
+
+
+def at_rest(service: Separate) -> Memory:
+    """The service and its one runner, when nobody asks for anything."""
+    service.until_state(lambda state: not state["requests"])
+    (runner,) = service.children()
+    return figures_of(service).memory + memory_of(runner.pid)
+
+
+def warm_up(service: Separate) -> None:
+    """The largest requests that there will be, from more clients than later."""
+    answers(service, WARM_CLIENTS, WARM_REQUESTS, _large_one)
+
+
+def ask(service: Separate, count: int) -> int:
+    """So many requests of all kinds; how many of them were answered to their end."""
+    return answers(service, CLIENTS, count, _mixed_one)
+
+
+def answers(service: Separate, clients: int, count: int, one: One) -> int:
+    def client(seed: int) -> int:
+        chance = random.Random(seed)
+        with httpx.Client(base_url=service.address, timeout=HUNG_S) as http:
+            return sum(one(http, chance) for _ in range(count // clients))
+
+    seeds = [random.getrandbits(32) for _ in range(clients)]
+    with ThreadPoolExecutor(clients) as pool:
+        return sum(pool.map(client, seeds))
+
+
+def _large_one(http: httpx.Client, chance: random.Random) -> bool:
+    path, body = _question(chance, max(PROMPT_TOKENS), max(ANSWER_TOKENS), stream=chance.random() < 0.5)
+    return http.post(path, json=body).status_code == 200
+
+
+def _mixed_one(http: httpx.Client, chance: random.Random) -> bool:
+    kind = chance.random()
+    if kind < BAD:
+        assert 400 <= http.post("/api/generate", content=chance.choice(BODIES)).status_code < 500
+    elif kind < BAD + CANCELLED:
+        path, body = _question(chance, chance.choice(PROMPT_TOKENS), ENDLESS_TOKENS, stream=True)
+        with http.stream("POST", path, json=body) as reply:
+            next(reply.iter_lines())
+    else:
+        sizes = chance.choice(PROMPT_TOKENS), chance.choice(ANSWER_TOKENS)
+        path, body = _question(chance, *sizes, stream=chance.random() < 0.5)
+        assert http.post(path, json=body).status_code == 200
+    return kind >= BAD + CANCELLED
+
+
+def _question(
+    chance: random.Random, prompt_tokens: int, answer_tokens: int, *, stream: bool
+) -> tuple[str, dict[str, Any]]:
+    prompt = "x" * prompt_tokens
+    turns = [{"role": "user", "content": prompt}]
+    body = {"model": "endless", "stream": stream}
+    return chance.choice(
+        [
+            ("/api/generate", body | {"prompt": prompt, "options": {"num_predict": answer_tokens}}),
+            ("/api/chat", body | {"messages": turns, "options": {"num_predict": answer_tokens}}),
+            ("/v1/chat/completions", body | {"messages": turns, "max_tokens": answer_tokens}),
+        ]
+    )
