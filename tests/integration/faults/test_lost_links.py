@@ -10,10 +10,10 @@ from service.config import Settings
 from statemachines.effects import GrantLease, KillRunner, SpawnRunner
 from statemachines.events import LinkLost
 from statemachines.states import RunnerState
-from statemachines.units import RunnerId
+from statemachines.units import NS_PER_S, RunnerId
 from tests.integration.faults.casting import Casting
 from tests.integration.faults.gates import Gate
-from tests.integration.faults.harness import POLITE, Faulted, faulted
+from tests.integration.faults.harness import HUNG_S, POLITE, Faulted, faulted, limits
 from tests.integration.faults.signals import murder, stand_still_until_gone
 
 LOADED = "hello hear:Load progress:0 ready"
@@ -139,7 +139,8 @@ async def test_in_the_middle_of_an_answer_the_runner_is_killed_and_the_client_to
 
 async def test_while_it_unloads_it_is_killed_without_waiting_for_its_grace(settings: Settings, gate: Gate) -> None:
     script = f"{LOADED} ignore_sigterm hear:Shutdown gate:{gate.path} hang_up linger"
-    async with faulted(link_soon_lost(settings), Casting(script)) as service:
+    patient = msgspec.structs.replace(settings, limits=limits(stop_grace_ns=HUNG_S * NS_PER_S))
+    async with faulted(link_soon_lost(patient), Casting(script)) as service:
         await service.generate("polite", prompt="")
         await service.generate("polite", prompt="", keep_alive=0)
         await gate.arrived()
