@@ -138,7 +138,7 @@ async def test_in_the_middle_of_an_answer_the_runner_is_killed_and_the_client_to
 
 
 async def test_while_it_unloads_it_is_killed_without_waiting_for_its_grace(settings: Settings, gate: Gate) -> None:
-    script = f"{LOADED} ignore_sigterm hear:Shutdown gate:{gate.path} hang_up linger"
+    script = f"ignore_sigterm {LOADED} hear:Shutdown gate:{gate.path} hang_up linger"
     patient = msgspec.structs.replace(settings, limits=limits(stop_grace_ns=HUNG_S * NS_PER_S))
     async with faulted(link_soon_lost(patient), Casting(script)) as service:
         await service.generate("polite", prompt="")
