@@ -4,7 +4,7 @@ Both sides get the same model, prompts, threads, context and `OMP_WAIT_POLICY`, 
 that each works while the other is idle. Every prompt begins differently and every evaluation starts from an empty
 cache. Timed is, with the service, from sending the request to the arrival of the first token over an open connection;
 without it, from the prompt's text to the first piece of a streamed completion. What must be met stands behind the
-figures, and the exit status is 1 when it is not. docs/performance.md says what came out, where.
+figures, and the exit status is 1 when it is not.
 """
 
 import argparse
