@@ -88,6 +88,8 @@ HOSTILE: dict[str, str] = {
 }
 """Why the reader refuses each file of `tests.factory.hostile`."""
 
+HOSTILE_PARTS = 4
+
 OTHER_KINDS: dict[str, bytes] = {
     "a text": b"hello, I am a model\n",
     "a web page": b"<!DOCTYPE html><title>404</title>",
@@ -132,16 +134,18 @@ def unusable(what: str) -> str:
     return f"the model file cannot be used: {what}; fetch or convert it again"
 
 
-def bad_files(good: Path) -> list[BadFile]:
-    """All of them; ``good`` is a model to cut."""
-    return [*_refused_by_the_reader(good), *_not_there(), *_refused_by_the_engine()]
+def _hostile(part: int) -> Callable[[Path], list[BadFile]]:
+    """Every fourth of them: each costs a process, and a test should not take minutes on a busy machine."""
+    some = list(HOSTILE.items())[part::HOSTILE_PARTS]
+    return lambda _good: [BadFile(about, _writes(hostile_files()[about]), 400, unusable(why)) for about, why in some]
 
 
-def _refused_by_the_reader(good: Path) -> list[BadFile]:
-    files = [BadFile(about, _writes(hostile_files()[about]), 400, unusable(why)) for about, why in HOSTILE.items()]
-    files += [BadFile(about, _writes(data), 400, unusable(NO_GGUF)) for about, data in OTHER_KINDS.items()]
-    for kept, why in _cuts(good).items():
-        files.append(BadFile(f"cut at {kept}", _cuts_at(good, kept), 400, unusable(why)))
+def _cut(good: Path) -> list[BadFile]:
+    return [BadFile(f"cut at {kept}", _cuts_at(good, kept), 400, unusable(why)) for kept, why in _cuts(good).items()]
+
+
+def _of_other_kinds(good: Path) -> list[BadFile]:
+    files = [BadFile(about, _writes(data), 400, unusable(NO_GGUF)) for about, data in OTHER_KINDS.items()]
     clip = valid().having(text("general.architecture", "clip")).encode()
     adapter = valid().having(text("general.type", "adapter")).encode()
     beside = "(it belongs beside a model), not a language model"
@@ -178,7 +182,7 @@ def _cuts(good: Path) -> dict[int, str]:
     }
 
 
-def _not_there() -> list[BadFile]:
+def _not_there(_good: Path) -> list[BadFile]:
     """Names in the folder behind which is no file that could be a model."""
 
     def absent(about: str, make: Callable[[Path], object]) -> BadFile:
@@ -196,7 +200,7 @@ def _not_there() -> list[BadFile]:
     ]
 
 
-def _refused_by_the_engine() -> list[BadFile]:
+def _refused_by_the_engine(_good: Path) -> list[BadFile]:
     """What no header shows."""
     unknown = "the model could not be loaded: this engine does not know the model's architecture or tokenizer; "
     rejected = "the model could not be loaded: the engine rejected the model file as damaged or incomplete; "
@@ -243,3 +247,13 @@ def _locked(good: Path) -> Callable[[Path], object]:
         path.chmod(0)
 
     return make
+
+
+KINDS: dict[str, Callable[[Path], list[BadFile]]] = {
+    **{f"hostile {part}": _hostile(part) for part in range(HOSTILE_PARTS)},
+    "cut": _cut,
+    "of other kinds": _of_other_kinds,
+    "not there": _not_there,
+    "refused by the engine": _refused_by_the_engine,
+}
+"""All of them, each kind made with a good model to cut and to copy."""
