@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -216,6 +216,7 @@ def separate(
     limits: Limits | None = None,
     program: str = PROGRAM,
     holds_imports: bool = False,
+    environment: Mapping[str, str] | None = None,
     **further: Any,
 ) -> Iterator[Separate]:
     """A service for as long as the context lasts; killed at its end if it still lives.
@@ -224,6 +225,7 @@ def separate(
         folder: for its state and its gates; the same one for another service on the same state folder.
         program: what Python is started with.
         holds_imports: its runners stop in the middle of importing the engine; none gets any further.
+        environment: variables that it gets besides those of the tests.
         further: settings that JSON can say; unless they say otherwise it takes a free port and keeps no spare.
     """
     gates = folder / f"gates-{time.monotonic_ns()}"
@@ -231,8 +233,9 @@ def separate(
     limits_json = msgspec.json.encode(limits or fault_limits()).decode()
     arguments = [models, folder / "state", gates, limits_json, json.dumps({"port": 0, "spare": False, **further})]
     command = [sys.executable, "-c", program, *map(str, arguments)]
-    gate, environment = _held_import(gates) if holds_imports else (None, dict(os.environ))
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT, env=environment) as process:
+    gate, python_path = _held_import(gates) if holds_imports else (None, {})
+    variables = {**os.environ, **(environment or {}), **python_path}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT, env=variables) as process:
         service: Separate | None = None
         try:
             service = Separate(process, gates, gate)
@@ -244,13 +247,13 @@ def separate(
 
 
 def _held_import(folder: Path) -> tuple[PipeGate, dict[str, str]]:
-    """A package in the engine's place that does nothing but wait, and an environment in which it is found first."""
+    """A package in the engine's place that does nothing but wait, and the search path on which it is found first."""
     gate_path, package = folder / "import-gate", folder / "instead" / "llama_cpp"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "llama_cpp.py").write_text(f"open({str(gate_path)!r}).read()\nraise ImportError('held for a test')\n")
     search_path = os.pathsep.join(filter(None, (str(package.parent), os.environ.get("PYTHONPATH"))))
-    return PipeGate(gate_path), os.environ | {"PYTHONPATH": search_path}
+    return PipeGate(gate_path), {"PYTHONPATH": search_path}
 
 
 def freeze(process: psutil.Process) -> None:

@@ -9,6 +9,9 @@ import psutil
 from tests.integration.faults.separate import Separate
 
 KIB = 1024
+GIVES_BACK = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536"}
+"""Environment in which glibc has one heap and gives back what is free at its end. Otherwise each thread has a heap, and
+each keeps what it once had at a time, up to some hundred KiB more or less by chance."""
 
 
 class Memory(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ from statemachines.units import MIB
 from tests.factory.scripted import scripted_model
 from tests.integration.faults.harness import HUNG_S, KIND, POLITE, limits
 from tests.integration.faults.separate import Separate, separate
-from tests.integration.soak.figures import Figures, figures_of
+from tests.integration.soak.figures import GIVES_BACK, Figures, figures_of
 
 ANSWERS = {"polite": POLITE, "kind": KIND, "third": "The third one speaks."}
 ROUNDS = 67
@@ -38,7 +38,8 @@ def service(tmp_path: Path) -> Iterator[Separate]:
     folder.mkdir()
     for name, answer in ANSWERS.items():
         scripted_model(folder / f"{name}.gguf", answer)
-    with separate(folder, tmp_path, limits=limits(dead_kept=10), journal_steps_max=500, spare=True) as service:
+    settings: dict[str, Any] = {"limits": limits(dead_kept=10), "journal_steps_max": 500, "spare": True}
+    with separate(folder, tmp_path, environment=GIVES_BACK, **settings) as service:
         yield service
         assert service.end() == 0
 
