@@ -1,16 +1,15 @@
 """A service under test: its clients, its time, what it says, and what must hold of it at the end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx
 import trio
 
 from service.life import Service
 from service.ready import Ready
-from statemachines.effects import AnyEffect
-from statemachines.events import AnyEvent, DevicesSampled
+from statemachines.events import DevicesSampled
 from statemachines.snapshot import RunnerView, StateView
 from statemachines.states import RunnerState
 from statemachines.units import LoadId, RunnerId
@@ -19,8 +18,17 @@ from tests.integration.faults.gates import Gates
 from tests.integration.faults.models import POLITE
 from tests.integration.faults.watching import JumpingClock, WatchedJournal, WatchedLines
 
-Effect = TypeVar("Effect", bound=AnyEffect)
-Event = TypeVar("Event", bound=AnyEvent)
+
+class OfRunner(Protocol):
+    """An effect or an event that concerns a runner."""
+
+    @property
+    def runner(self) -> RunnerId | None: ...
+
+
+Found = TypeVar("Found")
+Kind = TypeVar("Kind")
+RunnerKind = TypeVar("RunnerKind", bound=OfRunner)
 
 
 @dataclass
@@ -83,7 +91,7 @@ class Faulted:
     def state(self) -> StateView:
         return self.service.parts.desk.snapshot()
 
-    async def until(self, holds: Callable[[StateView], Any]) -> Any:
+    async def until(self, holds: Callable[[StateView], Found | None]) -> Found:
         """Wait until something holds of the core's state; what ``holds`` returned then."""
         while not (found := holds(self.state())):
             await self.journal.stepped()
@@ -97,19 +105,19 @@ class Faulted:
         """Wait until the core has buried this runner."""
         return await self.until(lambda view: _only(one for one in view.dead if one.runner == runner))
 
-    def effects(self, kind: type[Effect]) -> list[Effect]:
+    def effects(self, kind: type[Kind]) -> list[Kind]:
         """What the core ordered, oldest first."""
         return [one for entry in self.journal.steps() for one in entry.effects if isinstance(one, kind)]
 
-    def events(self, kind: type[Event]) -> list[Event]:
+    def events(self, kind: type[Kind]) -> list[Kind]:
         """What the core was told, oldest first."""
         return [entry.event for entry in self.journal.steps() if isinstance(entry.event, kind)]
 
-    async def effect(self, kind: type[Effect], runner: RunnerId) -> Effect:
+    async def effect(self, kind: type[RunnerKind], runner: RunnerId) -> RunnerKind:
         """Wait until the core has ordered something about a runner."""
         return await self.until(lambda _view: _first(one for one in self.effects(kind) if one.runner == runner))
 
-    async def event(self, kind: type[Event], runner: RunnerId) -> Event:
+    async def event(self, kind: type[RunnerKind], runner: RunnerId) -> RunnerKind:
         """Wait until the core has been told something about a runner."""
         return await self.until(lambda _view: _first(one for one in self.events(kind) if one.runner == runner))
 
@@ -172,11 +180,11 @@ def _is(runner: RunnerView, state: RunnerState, model: str | None) -> bool:
     return runner.state is state and (model is None or runner.model == f"{model}:latest")
 
 
-def _only(found: Any) -> Any:
+def _only(found: Iterable[Found]) -> Found | None:
     rows = list(found)
     assert len(rows) < 2, rows
     return rows[0] if rows else None
 
 
-def _first(found: Any) -> Any:
+def _first(found: Iterable[Found]) -> Found | None:
     return next(iter(found), None)

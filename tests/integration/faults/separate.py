@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,14 @@ class Log:
     def _first(self, holds: Callable[[dict[str, Any]], bool], since: int) -> int:
         with self._news:
             for index in itertools.count(since):
-                self._news.wait_for(lambda index=index: self._has_ended or len(self._rows) > index, HUNG_S)
+                self._news.wait_for(partial(self._knows, index), HUNG_S)
                 assert index < len(self._rows), f"it has not said it; the last it said: {self._rows[-3:]}"
                 if holds(self._rows[index]):
                     return index
         raise AssertionError("unreachable: the count is endless")
+
+    def _knows(self, index: int) -> bool:
+        return self._has_ended or len(self._rows) > index
 
     def close(self) -> None:
         """Once the process has ended."""
