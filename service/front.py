@@ -78,7 +78,7 @@ class Lease(Protocol):
         """How long the request waited for its lease [ns]."""
 
     def stream(self, generate: Generate) -> AsyncIterator[Delta | LeaseEnded]:
-        """Pieces of the answer as they come; the last item is LeaseEnded.
+        """Ask now; pieces of the answer as they come, the last item is LeaseEnded.
 
         Everything that is yielded counts as sent to the client: after the first item a crash is an error, before it
         the request is tried once more on another runner without the caller noticing. The lease id in ``generate``

@@ -5,7 +5,7 @@ from typing import Any
 
 import h11
 import trio
-from hypercorn.events import Closed, Event
+from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.worker_context import EventWrapper
 
@@ -63,6 +63,9 @@ class Http1(H11Protocol):
     HTTP/2 has a flow control of its own: a client could hold an answer that it never takes on a connection that looks
     alive, and a hundred requests on one connection. Without TLS no client of these APIs speaks it. A WebSocket has
     none of the limits that a request has, and no route speaks it.
+
+    The head of an answer leaves with the first piece of its body: one system call less before the first token, one
+    packet less for a short answer. So whoever streams an answer has its first piece ready when it begins.
     """
 
     fields_max = 0
@@ -70,6 +73,7 @@ class Http1(H11Protocol):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.connection = Conversation(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
+        self._held = b""
 
     async def handle(self, event: Event) -> None:
         try:
@@ -87,6 +91,24 @@ class Http1(H11Protocol):
             raise HeadRefused(431)
         if any(name == b"upgrade" and value.strip().lower() == b"websocket" for name, value in event.headers):
             raise HeadRefused(403)
+
+    async def _send_h11_event(self, event: Any) -> None:
+        try:
+            self._held += self.connection.send(event) or b""
+        except h11.LocalProtocolError:
+            if self.connection.their_state is not h11.ERROR:
+                raise
+        if not isinstance(event, h11.Response):
+            await self._send_held()
+
+    async def _maybe_recycle(self) -> None:
+        await self._send_held()  # An answer may have ended behind its head, because what made it has failed.
+        await super()._maybe_recycle()
+
+    async def _send_held(self) -> None:
+        data, self._held = self._held, b""
+        if data:
+            await self.send(RawData(data))
 
     @property
     def early_bytes(self) -> int:

@@ -87,9 +87,12 @@ class HeldLease:
         assert loaded is not None, "a lease is granted on READY runners only"
         return loaded
 
-    async def stream(self, generate: Generate) -> AsyncIterator[Delta | LeaseEnded]:
+    def stream(self, generate: Generate) -> AsyncIterator[Delta | LeaseEnded]:
         """See `service.front.Lease.stream`."""
         self._granted.ask(generate)
+        return self._stream(generate)
+
+    async def _stream(self, generate: Generate) -> AsyncIterator[Delta | LeaseEnded]:
         while True:
             item = await self._take(counts_as_sent=True)
             if isinstance(item, Loss):

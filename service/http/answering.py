@@ -1,11 +1,11 @@
 """From a checked wish to an answer: lease a runner, then collect the text or pass it on piece by piece.
 
-Everything that can go wrong before the first piece of text still has its real status, because the first piece is
-awaited before an answer is begun. What goes wrong later becomes the last frame of the stream.
+Everything that can go wrong before the first piece of text still has its real status, because the head of an answer
+waits for its first piece (`service.http.late_start`). What goes wrong later becomes the last frame of the stream.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,15 +41,14 @@ class Writer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An answer whose first piece is there.
+    """An answer that was asked for.
 
     Attributes:
-        pieces: the rest: text, never empty, and at last how it ended.
+        pieces: text, never empty, and at last how it ended.
         held: the lease and its stream; closed by the connection if nobody else does.
         load_ns: how long the request waited for its lease.
     """
 
-    first: str | LeaseEnded
     pieces: AsyncIterator[str | LeaseEnded]
     held: AsyncExitStack
     load_ns: int
@@ -74,30 +73,33 @@ async def collect(exchange: Exchange, wish: Wish, generate: Generate) -> tuple[A
 
 
 async def begin(exchange: Exchange, wish: Wish, generate: Generate) -> Begun:
-    """Lease a runner and wait for the first piece of text.
+    """Lease a runner and ask it.
 
     Raises:
-        RoundhouseError: before a lease was granted.
-        ApiError: the same afterwards, when the answer would have been a stream.
+        RoundhouseError: no lease was granted.
+        ApiError: it cannot be asked.
     """
     held = await exchange.stack.enter_async_context(AsyncExitStack())
     lease = await held.enter_async_context(_lease(exchange, wish))
-    stream = lease.stream(generate)
+    with _told_in_a_stream():
+        stream = lease.stream(generate)
     if isinstance(stream, AsyncGenerator):
         held.push_async_callback(stream.aclose)
     pieces = _pieces(stream)
     held.push_async_callback(pieces.aclose)
-    try:
-        first = await anext(pieces)
-    except RoundhouseError as error:
-        raise from_refusal(error.refusal, streamed=True) from error
-    return Begun(first, pieces, held, lease.load_ns)
+    return Begun(pieces, held, lease.load_ns)
 
 
 async def written(exchange: Exchange, begun: Begun, writer: Writer) -> AsyncGenerator[bytes, None]:
-    """The frames of a begun answer. Raises nothing: there is nobody left who could tell the client."""
+    """The frames of a begun answer.
+
+    Raises:
+        ApiError: there is no first piece. Later nothing is raised: nobody is left who could tell the client.
+    """
+    with _told_in_a_stream():
+        first = await anext(begun.pieces)
     try:
-        for frame in _frames(begun.first, writer):
+        for frame in _frames(first, writer):
             yield frame
         async for piece in begun.pieces:
             for frame in _frames(piece, writer):
@@ -135,6 +137,14 @@ def _lease(exchange: Exchange, wish: Wish) -> AbstractAsyncContextManager[Lease]
         keep_alive_ns=wish.keep_alive_ns,
         gpu_layers=wish.gpu_layers,
     )
+
+
+@contextmanager
+def _told_in_a_stream() -> Iterator[None]:
+    try:
+        yield
+    except RoundhouseError as error:
+        raise from_refusal(error.refusal, streamed=True) from error
 
 
 def _frames(piece: str | LeaseEnded, writer: Writer) -> Iterable[bytes]:

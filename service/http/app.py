@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import structlog
 from hypercorn.config import Config
-from quart import Quart, Response, g
+from quart import Quart, Response
 from quart import request as current_request
 from structlog.typing import FilteringBoundLogger
 from werkzeug.exceptions import MethodNotAllowed, NotFound
@@ -113,7 +113,7 @@ class _Making:
             door=self.door,
             request=request,
             label=self.front.request_label(request),
-            stack=cast(StackedRequest, current_request).exit_stack,
+            stack=_current().exit_stack,
             now_ns=self.now_ns,
             wall_ns=self.wall_ns,
             started_ns=self.now_ns(),
@@ -127,47 +127,49 @@ def _install(app: App, making: _Making) -> None:
     is_guarded = making.door is Door.OPERATORS or guard.listens_locally(settings.host)
     admission = Admission(Origins(settings.origins), is_guarded, guard.machine_name(), WITH_HEAD)
 
-    async def before() -> Response | None:
-        g.exchange = making.exchange()
+    def before() -> Response | None:
+        _current().exchange = making.exchange()
         return admission.judge()
 
-    async def after(response: Response) -> Response:
-        response.headers["X-Request-Id"] = g.exchange.label
+    def after(response: Response) -> Response:
+        response.headers["X-Request-Id"] = _current().exchange.label
         response.headers.update(admission.headers())
-        _note(making.log, g.exchange, response)
-        making.lookout.counts.answers.note_reply(_pattern(), response.status_code)
         return response
+
+    def note(request: StackedRequest, status: int) -> None:
+        _note(making.log, request, status)
+        making.lookout.counts.answers.note_reply(_pattern(request), status)
 
     async def failed(error: Exception) -> Response:
         target = _slash_redirect(app) if isinstance(error, NotFound) else None
-        return target or answer_to(error, label=g.exchange.label, settings=settings, log=making.log)
+        return target or answer_to(error, label=_current().exchange.label, settings=settings, log=making.log)
 
-    app.before_request(before)
-    app.after_request(after)
+    app.before = before
+    app.after = after
+    app.note = note
     app.register_error_handler(Exception, failed)
 
 
-def _note(log: FilteringBoundLogger, exchange: Exchange, response: Response) -> None:
+def _current() -> StackedRequest:
+    return cast(StackedRequest, cast(Any, current_request)._get_current_object())  # the request, not its proxy
+
+
+def _note(log: FilteringBoundLogger, request: StackedRequest, status: int) -> None:
     """One line an answer, at its beginning; the path as it came, because its escapes are what keeps a log clean."""
-    path = cast(dict[str, Any], current_request.scope)["raw_path"].decode("ascii", "replace").partition("?")[0]
-    log.debug(
-        "answering",
-        request=exchange.label,
-        method=current_request.method,
-        path=quoted(path),
-        status=response.status_code,
-    )
+    path = cast(dict[str, Any], request.scope)["raw_path"].decode("ascii", "replace").partition("?")[0]
+    label = request.exchange.label
+    log.debug("answering", request=label, method=request.method, path=quoted(path), status=status)
 
 
-def _pattern() -> str:
+def _pattern(request: StackedRequest) -> str:
     """The route as it is declared: its paths may be anybody's invention."""
-    rule = current_request.url_rule
+    rule = request.url_rule
     return "none" if rule is None else rule.rule
 
 
 def _view(handler: Handler) -> Callable[..., Awaitable[Response]]:
     async def view(**arguments: Any) -> Response:
-        return await handler(g.exchange, **arguments)
+        return await handler(_current().exchange, **arguments)
 
     return view
 

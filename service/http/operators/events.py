@@ -25,6 +25,8 @@ QUIET_S = 15
 """After this long without a word a follower hears that it is still followed [s]: less than proxies wait."""
 PIECE_STEPS = 200
 """Steps that are written before others have their turn [count]."""
+_OPENING = b": following\n\n"
+"""The head of an answer leaves with its first piece, and the first step may be long in coming."""
 _STILL_HERE = b": still here\n\n"
 
 
@@ -61,6 +63,7 @@ async def _lines(exchange: Exchange, tail: Tail, limit: int) -> AsyncGenerator[b
 
 async def _frames(exchange: Exchange, tail: Tail, query: Query) -> AsyncGenerator[bytes, None]:
     """Where to begin, then whatever there is, until the service ends."""
+    yield _OPENING
     for some in _pieces(await _beginning(exchange, tail, query)):
         yield b"".join(_frame(exchange, one) for one in some)
     quiet_since = trio.current_time()

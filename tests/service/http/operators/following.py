@@ -58,4 +58,5 @@ async def following(address: str, query: str = "", **head: str) -> AsyncIterator
         answer = (await client.block(b"\r\n\r\n")).lower()
         assert b" 200 " in answer
         assert b"content-type: text/event-stream" in answer
+        assert await client.block(b"\n\n") == b": following"
         yield client

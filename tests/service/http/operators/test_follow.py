@@ -80,6 +80,8 @@ async def test_a_follower_that_reads_nothing_holds_up_nobody_and_is_told_what_it
                 write(lookout, first, 2000)
                 async with following(address, "&limit=1") as quick:
                     assert await quick.requests(1) == [first + 1999]
+                while lookout.followers > 1:
+                    await trio.lowlevel.checkpoint()
             lookout.journal.close()
             received = b"".join([data async for data in slow])
     assert b"event: missed" in received

@@ -20,4 +20,4 @@ async def test_the_tree_of_tasks_has_the_one_that_looks(call: Caller) -> None:
     reply = await call.get("/debug/tasks")
     assert (reply.status, reply.content_type) == (200, "application/json; charset=utf-8")
     assert set(reply.json) == {"name", "stands_in", "nurseries", "left_out"}
-    assert b"service.http.exchange.Connection.handle_request" in reply.body
+    assert b"service.http.exchange.Connection.handle_messages" in reply.body
