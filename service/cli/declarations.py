@@ -11,6 +11,7 @@ from service.cli.cores import usable_cores
 from service.cli.folders import models_folder, state_folder
 from service.cli.setting import Fallback, Section, Setting
 from service.durations import parse_keep_alive
+from statemachines.units import KIB
 
 _LISTENING = Section(
     "Listening",
@@ -61,15 +62,25 @@ _CONNECTIONS = Section(
             values.optional(values.count(), "auto"),
             "Clients that may be connected at once; auto, and at most: the descriptors of the process less 256.",
         ),
-        Setting("head_s", "head_ns", values.seconds(), "How long a client may take to send the head of a request."),
-        Setting("head_max", "head_bytes_max", values.size(), "The largest head of a request."),
+        Setting(
+            "head_s",
+            "head_ns",
+            values.seconds(least=0.001),
+            "How long a client may take to send the head of a request.",
+        ),
+        Setting("head_max", "head_bytes_max", values.size(least=KIB), "The largest head of a request."),
         Setting("head_fields_max", "head_fields_max", values.count(), "Header fields that a request may have."),
-        Setting("body_s", "body_ns", values.seconds(), "How long a client may take to send the body of a request."),
-        Setting("body_max", "body_bytes_max", values.size(), "The largest request body."),
+        Setting(
+            "body_s",
+            "body_ns",
+            values.seconds(least=0.001),
+            "How long a client may take to send the body of a request.",
+        ),
+        Setting("body_max", "body_bytes_max", values.size(least=KIB), "The largest request body."),
         Setting(
             "bodies_max",
             "bodies_bytes_max",
-            values.size(),
+            values.size(least=KIB),
             "The bodies of all requests that are under way, together.",
         ),
         Setting(
@@ -207,7 +218,7 @@ _ENDINGS = Section(
         Setting(
             "client_stall_s",
             "client_stall_ns",
-            values.seconds(),
+            values.seconds(least=0.001),
             "A client that reads nothing for this long loses its answer.",
         ),
         Setting(

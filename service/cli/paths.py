@@ -8,19 +8,21 @@ from typing import Any
 import click
 import msgspec
 
+from service.admin_listener import SOCKET_FILE, UNIX
 from service.cli.configuration import configured_path
 from service.cli.declarations import SETTINGS
 from service.cli.exits import WrongSetting
 from service.cli.flags import config_flag, setting_flags
 from service.cli.folders import HOME, home
 from service.cli.settings import find, sources
-from service.cli.sources import DEFAULT, Origin, Source
+from service.cli.sources import DEFAULT, Found, Origin, Source
 from service.cli.tables import table
 from service.state.folder import JOURNALS
 from service.state.formats import DIGESTS_FILE
 from statemachines.errors import ConfigError
 
 _PLACES = tuple(setting for setting in SETTINGS if setting.below_home)
+_ADMIN = next(setting for setting in SETTINGS if setting.name == "admin_listen")
 
 
 class Location(msgspec.Struct, frozen=True):
@@ -40,7 +42,7 @@ class Location(msgspec.Struct, frozen=True):
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list, for programs.")
 @config_flag
-@setting_flags(*(setting.name for setting in _PLACES))
+@setting_flags(*(setting.name for setting in (*_PLACES, _ADMIN)))
 def paths(as_json: bool, **flags: Any) -> None:
     """Show where things live: settings, models, what is remembered.
 
@@ -60,8 +62,17 @@ def _locations(flags: Mapping[str, Any], layers: Sequence[Source]) -> Iterator[L
     for name, place in found.items():
         yield _location(name, place.value, place.origin)
     state = found["state"]
+    if admin := _admin_socket(find(_ADMIN, layers), state):
+        yield _location("admin socket", admin.value, admin.origin)
     yield _location("digests", state.value / DIGESTS_FILE, state.origin)
     yield _location("journals", state.value / JOURNALS, state.origin)
+
+
+def _admin_socket(admin: Found, state: Found) -> Found | None:
+    """Where operators find a service that other machines reach; None where that is no file."""
+    if admin.value is None:
+        return Found(state.value / SOCKET_FILE, state.origin)
+    return Found(Path(admin.value.removeprefix(UNIX)), admin.origin) if admin.value.startswith(UNIX) else None
 
 
 def _location(name: str, path: Path, origin: Origin | str) -> Location:

@@ -91,6 +91,7 @@ def parsed(setting: Setting, origin: Origin, text: str) -> Found:
         ConfigError: it means none.
     """
     try:
+        text.encode()  # Whatever it is, it is going to be written: into a log, into JSON.
         return Found(setting.kind.parse(text.strip()), origin)
     except ValueError:
         raise ConfigError(f"{origin}={text!r} cannot be used: it must be {setting.kind.allowed}") from None

@@ -96,10 +96,15 @@ def seconds(*, least: float = 0) -> Kind:
     return Kind("S", f"a number of seconds, {least:g} or more", parse, show_seconds, Literal((int, float)))
 
 
-def size() -> Kind:
+def size(*, least: int = 0) -> Kind:
     """Bytes, with or without a unit."""
-    literal = Literal((int, str), 'a number of bytes, or in quotes "64MiB" or "1.5GB"')
-    return Kind("BYTES", "a number of bytes such as 67108864, 64MiB or 1.5GB", parse_bytes, show_bytes, literal)
+
+    def parse(text: str) -> int:
+        return _at_least(least, parse_bytes(text))
+
+    bound = f", {least} or more" if least else ""
+    literal = Literal((int, str), f'a number of bytes{bound}, or in quotes "64MiB" or "1.5GB"')
+    return Kind("BYTES", f"a number of bytes such as 67108864, 64MiB or 1.5GB{bound}", parse, show_bytes, literal)
 
 
 def optional(kind: Kind, word: str) -> Kind:

@@ -29,7 +29,15 @@ class Environment:
     def warnings(self) -> Sequence[str]:
         known = {HOME, CONFIG, *(name for setting in SETTINGS for name in (setting.env, setting.alias))}
         strangers = [name for name in self._environ if name.startswith(_OURS) and name not in known]
-        return [_unknown(name, known) for name in sorted(strangers)]
+        return [*map(_ignored_alias, self._doubled()), *(_unknown(name, known) for name in sorted(strangers))]
+
+    def _doubled(self) -> Iterable[Setting]:
+        """Settings that both of their names give."""
+        return (
+            setting
+            for setting in SETTINGS
+            if setting.alias and variable(self._environ, setting.alias) and variable(self._environ, setting.env)
+        )
 
 
 class OllamaEnvironment:
@@ -74,6 +82,10 @@ class HomeFolder:
 
     def warnings(self) -> Sequence[str]:
         return ()
+
+
+def _ignored_alias(setting: Setting) -> str:
+    return f"{setting.alias} is ignored: it is the same setting as {setting.env}, which is set too"
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:

@@ -1,8 +1,8 @@
 """Names of models as values of a label, with a bound: whoever fills a folder with files must not fill a time series
 database with them."""
 
-OTHER = "other"
-"""What the models beyond the bound are counted as, together."""
+OTHER = "(other)"
+"""What the models beyond the bound are counted as, together; no model can be called so."""
 
 
 class ModelLabels:

@@ -101,7 +101,7 @@ def test_every_type_of_value_has_its_toml_form(path: Path) -> None:
         ),
         ('origins = ["a", 1]', '["a", 1]', 'a list of strings such as ["a", "b"]'),
         ("origins = ['a,b']", '["a,b"]', 'a list of strings such as ["a", "b"]'),
-        ("body_max = 1.5", "1.5", 'a number of bytes, or in quotes "64MiB" or "1.5GB"'),
+        ("facts_memory = 1.5", "1.5", 'a number of bytes, or in quotes "64MiB" or "1.5GB"'),
         ('context_length = "big"', '"big"', "a whole number, 1 or more, or 'auto'"),
         ("host_budget = true", "true", 'a number of bytes, or in quotes "64MiB" or "1.5GB", or "none"'),
         ('log_level = "loud"', '"loud"', 'one of "debug", "info", "warning", "error"'),

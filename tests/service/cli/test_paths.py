@@ -23,6 +23,7 @@ def test_everything_has_its_usual_place(tmp_path: Path) -> None:
         "config": (str(tmp_path / ".config/roundhouse/config.toml"), False, "default"),
         "models": (str(tmp_path / ".local/share/roundhouse/models"), False, "default"),
         "state": (str(state), True, "default"),
+        "admin socket": (str(state / "admin.sock"), False, "default"),
         "digests": (str(state / "digests.json"), True, "default"),
         "journals": (str(state / "journals"), False, "default"),
     }
@@ -34,6 +35,7 @@ def test_one_variable_moves_all(tmp_path: Path) -> None:
         "config": ("config.toml", "ROUNDHOUSE_HOME"),
         "models": ("models", "ROUNDHOUSE_HOME"),
         "state": ("state", "ROUNDHOUSE_HOME"),
+        "admin socket": ("state/admin.sock", "ROUNDHOUSE_HOME"),
         "digests": ("state/digests.json", "ROUNDHOUSE_HOME"),
         "journals": ("state/journals", "ROUNDHOUSE_HOME"),
     }
@@ -47,6 +49,12 @@ def test_a_setting_outranks_the_one_variable(tmp_path: Path) -> None:
     assert found["config"] == (str(file), True, "ROUNDHOUSE_CONFIG")
     assert found["models"] == ("/srv/models", False, f"models in {file}, line 1")
     assert found["journals"] == (str(tmp_path / "journals"), False, "--state")
+
+
+def test_an_admin_socket_is_where_it_was_put_and_a_port_is_no_file(tmp_path: Path) -> None:
+    put = rows(home=tmp_path, ROUNDHOUSE_ADMIN_LISTEN="unix:/run/rh.sock")
+    assert put["admin socket"] == ("/run/rh.sock", False, "ROUNDHOUSE_ADMIN_LISTEN")
+    assert "admin socket" not in rows("--admin-listen", "127.0.0.1:9000", home=tmp_path)
 
 
 def test_a_relative_home_becomes_absolute_and_a_tilde_is_the_users(tmp_path: Path) -> None:

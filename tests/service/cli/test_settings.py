@@ -72,6 +72,14 @@ def test_a_default_written_out_means_itself(setting: Setting) -> None:
     assert setting.name == "host" or setting.kind.parse(setting.kind.show(default)) == default
 
 
+def test_of_two_variables_for_one_setting_the_one_that_does_not_count_is_named() -> None:
+    result = resolved({}, ROUNDHOUSE_QUEUE_LEN="20", ROUNDHOUSE_MAX_QUEUE="10")
+    assert result.settings.limits.queue_len_max == 20
+    assert list(result.warnings) == [
+        "ROUNDHOUSE_MAX_QUEUE is ignored: it is the same setting as ROUNDHOUSE_QUEUE_LEN, which is set too"
+    ]
+
+
 def test_flags_beat_our_variables_which_beat_ollamas() -> None:
     environ = {"OLLAMA_MAX_QUEUE": "10", "ROUNDHOUSE_QUEUE_LEN": "20"}
     assert settings(OLLAMA_MAX_QUEUE="10").limits.queue_len_max == 10
@@ -105,6 +113,9 @@ def test_spaces_and_quotes_around_a_variable_do_not_count() -> None:
         ("ROUNDHOUSE_WAIT_S", "inf", "a number of seconds"),
         ("ROUNDHOUSE_WAIT_S", "-1", "0 or more"),
         ("ROUNDHOUSE_SAMPLE_INTERVAL_S", "0", "0.01 or more"),
+        ("ROUNDHOUSE_HEAD_S", "0", "0.001 or more"),
+        ("ROUNDHOUSE_BODY_MAX", "0", "1024 or more"),
+        ("ROUNDHOUSE_ORIGINS", "\udcff", "a list"),
         ("ROUNDHOUSE_KEEP_ALIVE", "1d", "5m or 1h30m"),
         ("ROUNDHOUSE_HOST", "host:99999", "65535"),
         ("ROUNDHOUSE_PORT", "-1", "0 to 65535"),
