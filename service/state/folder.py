@@ -4,8 +4,8 @@ Theory of operation. One server at a time writes there: the one that holds the l
 format, signs it, and removes its signature when it ends in order. A server that finds the lock taken reads what is
 there, writes nothing, and names the holder; it asks again from time to time, in a thread since disks may be slow, and
 clears up behind the other one once it has the folder. Where the disk or its rights are against it, nothing is written
-either. Both are said once, and cost caches only. A folder of a newer format is the one thing that is refused, before
-anything is touched.
+either, and it asks again in the same way: a full disk has room one day. Both are said once, and cost caches only. A
+folder of a newer format is the one thing that is refused, before anything is touched.
 """
 
 from collections.abc import Awaitable, Callable
@@ -36,6 +36,10 @@ class Standing(Enum):
     OURS = "ours"
     TAKEN = "taken"
     UNUSABLE = "unusable"
+    NEWER = "newer"
+
+
+_MAY_CHANGE = (Standing.TAKEN, Standing.UNUSABLE)
 
 
 class StateFolder:
@@ -66,8 +70,6 @@ class StateFolder:
         """
         self._us = us
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            refuse_newer(self._folder, read_format(self._folder))
             self._lock, before = self._take()
         except BlockingIOError:
             self._stand_aside()
@@ -89,12 +91,12 @@ class StateFolder:
         self._lock, self._standing = None, Standing.CLOSED
 
     async def take_over(self, clear_up: Callable[[Owner | None], Awaitable[None]], clock: Clock) -> None:
-        """Wait for the folder while another server has it; return when that is settled.
+        """Wait for the folder while another server has it, or while it cannot be used; return when that is settled.
 
         Args:
             clear_up: told whose signature was still there when the folder became ours.
         """
-        while self._standing is Standing.TAKEN:
+        while self._standing in _MAY_CHANGE:
             with trio.move_on_at(clock.deadline(clock.now_ns() + ASK_AGAIN_NS)):
                 await trio.sleep_forever()
             await self._ask_again(clear_up)
@@ -103,20 +105,24 @@ class StateFolder:
         try:
             self._lock, before = await trio.to_thread.run_sync(self._take)
         except BlockingIOError:
-            return
+            if self._standing is not Standing.TAKEN:
+                self._stand_aside()
         except ConfigError as error:
-            self._standing = Standing.UNUSABLE
+            self._standing = Standing.NEWER
             self._log.warning("the state folder was changed by a newer server", why=str(error))
         except OSError as error:
-            self._give_up(error)
+            if self._standing is not Standing.UNUSABLE:
+                self._give_up(error)
         else:
             self._standing = Standing.OURS
-            self._log.info("the state folder is free: this server has it now", folder=str(self._folder))
+            self._log.info("this server has the state folder now", folder=str(self._folder))
             await clear_up(before)
 
     def _take(self) -> tuple[FolderLock, Owner | None]:
-        """Lock it, bring it to our format, sign it; the lock, and who had signed it before."""
+        """Make it, lock it, bring it to our format, sign it; the lock, and who had signed it before."""
         assert self._us is not None
+        self._folder.mkdir(parents=True, exist_ok=True)
+        refuse_newer(self._folder, read_format(self._folder))  # Before the lock's file is made in it.
         lock = FolderLock(self._folder)
         try:
             number = read_format(self._folder)  # Again: whoever had the lock until now may have changed it.
@@ -148,7 +154,7 @@ class StateFolder:
     def _give_up(self, error: OSError) -> None:
         self._standing = Standing.UNUSABLE
         self._log.warning(
-            "the state folder cannot be used: digests and journals of this run end with it",
+            "the state folder cannot be used: until it can, digests and journals end with this run",
             folder=str(self._folder),
             why=error.strerror or str(error),
         )

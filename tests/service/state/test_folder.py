@@ -144,12 +144,30 @@ async def test_a_second_server_does_not_take_over_what_a_newer_one_has_left(
         assert "newer Roundhouse" in str(second.warnings()[-1]["why"])
 
 
-async def test_nor_what_has_become_unusable(tmp_path: Path, autojump_clock: MockClock) -> None:
+async def test_what_cannot_be_used_is_asked_for_again(tmp_path: Path, autojump_clock: MockClock) -> None:
     with opened(tmp_path) as first, opened(tmp_path) as second:
         first.folder.close()
         (tmp_path / "format").write_bytes(b"what?")
+        with trio.move_on_after(5 * ASK_AGAIN_NS / NS_PER_S):
+            await second.folder.take_over(Clearing(), TrioClock())
+        assert [row.get("why") for row in second.warnings()] == [None, "its format is no number"]
+        (tmp_path / "format").write_bytes(b"1")
         await second.folder.take_over(Clearing(), TrioClock())
-        assert second.warnings()[-1]["why"] == "its format is no number"
+        assert second.folder.writable() == tmp_path
+
+
+async def test_a_folder_that_has_become_usable_may_have_become_anothers(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    (tmp_path / "lock").mkdir()
+    with opened(tmp_path) as first:
+        (tmp_path / "lock").rmdir()
+        with opened(tmp_path) as second:
+            with trio.move_on_after(5 * ASK_AGAIN_NS / NS_PER_S):
+                await first.folder.take_over(Clearing(), TrioClock())
+            assert len(first.warnings()) == 2
+        await first.folder.take_over(Clearing(), TrioClock())
+        assert (first.folder.writable(), second.folder.writable()) == (tmp_path, None)
 
 
 # Another process
@@ -252,7 +270,7 @@ async def test_a_folder_that_cannot_be_used_is_said_once_and_costs_nothing_else(
         assert place.folder.read("x", bytes_max=9) is None
         assert place.folder.journals() is None
     (row,) = place.warnings()
-    assert row["event"] == "the state folder cannot be used: digests and journals of this run end with it"
+    assert row["event"] == "the state folder cannot be used: until it can, digests and journals end with this run"
     assert row["why"] in ("File exists", "Is a directory")
 
 
