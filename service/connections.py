@@ -62,6 +62,7 @@ class Connections:
         self._log = log
         self._open: set[Connection] = set()
         self._refusals = 0
+        self._is_hurried = False
         self._complaint = Seldom()
 
     def __len__(self) -> int:
@@ -74,13 +75,16 @@ class Connections:
             return
         connection = self._connect(stream)
         self._open.add(connection)
+        if self._is_hurried:  # accepted in the last moment
+            connection.hurry()
         try:
             await connection.run()
         finally:
             self._open.discard(connection)
 
     def hurry(self) -> None:
-        """End those that have no request under way."""
+        """End those that have no request under way, and whoever still comes."""
+        self._is_hurried = True
         for connection in tuple(self._open):
             connection.hurry()
 

@@ -90,8 +90,13 @@ class RunnerProcess:
 
     def memory_bound(self) -> MemoryBound | None:
         """The tightest limit on its memory, as it is now; of a process that is gone, as it was."""
-        self._memory.look()
+        self._look()
         return self._memory.bound
+
+    def _look(self) -> None:
+        """Once it is reaped its number may be another process's."""
+        if not self.has_ended:
+            self._memory.look()
 
     def terminate(self) -> None:
         """SIGTERM: end in an orderly way. Without effect on a process that is gone."""
@@ -117,7 +122,7 @@ class RunnerProcess:
         while True:
             with trio.move_on_after(LOOK_S):
                 return await self._process.wait()
-            self._memory.look()
+            self._look()
 
     async def read_output(self, on_line: Callable[[str], None]) -> None:
         """Read stdout and stderr to their end; until `leave` at the latest."""

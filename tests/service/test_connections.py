@@ -2,11 +2,16 @@
 
 import json
 from contextlib import AsyncExitStack
+from typing import cast
 
 import pytest
+import structlog
+import trio
+import trio.testing
 
 from service import connections as module
-from service.connections import connections_max
+from service.connection import Connection
+from service.connections import Connections, connections_max
 from tests.fakes.front import FakeFront
 from tests.service.http.serving import exchange, get, served
 from tests.service.test_connection import KEPT, client, one_answer
@@ -47,3 +52,30 @@ async def test_a_crowd_is_turned_away_in_words_as_far_as_that_is_bounded_and_sai
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     (line,) = [line for line in lines if "turned away" in line["event"]]
     assert (line["level"], line["connections"], line["setting"]) == ("warning", 1, "connections_max")
+
+
+class Hurried:
+    """A connection that lives until it is hurried."""
+
+    def __init__(self) -> None:
+        self._end = trio.Event()
+
+    def hurry(self) -> None:
+        self._end.set()
+
+    async def run(self) -> None:
+        await self._end.wait()
+
+
+async def test_a_connection_that_was_accepted_in_the_last_moment_is_hurried_too() -> None:
+    def connect(_: trio.SocketStream) -> Connection:
+        return cast(Connection, Hurried())
+
+    connections = Connections(9, connect=connect, headers=list, log=structlog.get_logger())
+    ours, _theirs = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connections.serve, ours)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(connections) == 1
+        connections.hurry()
+    await connections.serve(cast(trio.SocketStream, ours))
