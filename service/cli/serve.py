@@ -1,5 +1,6 @@
 """``roundhouse serve``: check the settings, then hand over to the service."""
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from service.cli.folders import make_folders
 from service.cli.listening import Place, resolve_place
 from service.cli.notify import say_ready
 from service.cli.settings import Resolved, resolve, sources
+from service.ready import Ready
 from statemachines.errors import ConfigError, DeviceError
 
 
@@ -44,7 +46,7 @@ def _start(resolved: Resolved, made: Sequence[Path], place: Place) -> int:
 
     _remark(resolved, made)
     try:
-        return run(resolved.settings, on_ready=lambda ready: say_ready(ready, os.environ))
+        return run(resolved.settings, on_ready=_on_ready)
     except AddressTaken as error:
         from service.cli.neighbour import taken_words
 
@@ -53,6 +55,15 @@ def _start(resolved: Resolved, made: Sequence[Path], place: Place) -> int:
         raise WrongSetting(str(error)) from error
     except DeviceError as error:
         raise CommandFailed(str(error)) from error
+
+
+def _on_ready(ready: Ready) -> None:
+    """Tell who has started us; and what is there now stays, so let Python not look through it again and again.
+
+    A look through all objects of the modules takes 30 ms, in which no token passes.
+    """
+    gc.freeze()
+    say_ready(ready, os.environ)
 
 
 def _remark(resolved: Resolved, made: Sequence[Path]) -> None:
