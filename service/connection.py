@@ -153,7 +153,11 @@ class Connection(TCPServer):
             await self._send(event.data)
 
     async def _send(self, data: bytes) -> None:
-        """As hypercorn has it, but without a round of the loop before each piece: a free lock is taken at once."""
+        """As hypercorn has it, but without a round of the loop before each piece: a free lock is taken at once.
+
+        A request that was cancelled says nothing more: what hypercorn sends for it then is no answer of ours.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
         if self.send_lock.locked():
             await self.send_lock.acquire()
         else:

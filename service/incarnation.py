@@ -194,7 +194,7 @@ class Incarnation:
 
     def _close(self) -> None:
         """The one place where the closing event is posted; also when cancelled, for then the spawn's end killed it."""
-        self.leases.lose_all()
+        self.leases.lose_all(self._exit)
         if self._process is None:
             self._close_unborn()
             return

@@ -1,8 +1,9 @@
 """The life of one service: one nursery, in which reactor, sampler and HTTP server are siblings.
 
 The order of the start: the port is bound (so that a taken one is known at once), the core gets its first figures of
-memory, the HTTP server answers, the core opens. The order of the end is the core's: it refuses, drains, terminates,
-kills; when it lets go, HTTP gets a moment to finish its last lines and is cut. Nothing waits for HTTP.
+memory, the HTTP server answers, the core opens. An order to stop before that breaks off the start. The order of the end
+is the core's: it refuses, drains, terminates, kills; when it lets go, HTTP gets a moment to finish its last lines and
+is cut. Nothing waits for HTTP.
 """
 
 import signal
@@ -44,6 +45,8 @@ class Service:
         self.parts = Parts(settings, log, ports)
         self._exit_code = EXIT_DONE
         self._orders = 0
+        self._starting = trio.CancelScope()
+        self._is_open = False
         self._draining = trio.Event()
         self._finished = trio.Event()
 
@@ -65,8 +68,17 @@ class Service:
             listeners.bind_admin(parts.state.writable())
             parts.store.open()
             async with trio.open_nursery() as nursery:
-                await self._start(nursery, stop, before, takes_signals=takes_signals)
-                await listeners.open(nursery, parts.desk, parts.lookout, closing=self._draining, over=self._finished)
+                with self._starting:
+                    await self._start(nursery, stop, before, takes_signals=takes_signals)
+                    await listeners.open(
+                        nursery, parts.desk, parts.lookout, closing=self._draining, over=self._finished
+                    )
+                if self._starting.cancel_called:
+                    self._log.info("stopped before it was ready")
+                    parts.journal.close()
+                    nursery.cancel_scope.cancel()
+                    return self._exit_code
+                self._is_open = True
                 parts.reactor.post(ServiceOpened())
                 models, threads = len(parts.store.models()), self._settings.limits.cpu_threads
                 ready = Ready(host, port, models, parts.desk.engine, threads, listeners.admin)
@@ -134,6 +146,9 @@ class Service:
         self._log.info("stopping at once" if is_forced else "stopping", by=by)
         if is_forced:
             self._exit_code = EXIT_INTERRUPTED
+        if not self._is_open:
+            self._starting.cancel()
+            return
         self._draining.set()
         if self.parts.spare is not None:
             self.parts.spare.close()

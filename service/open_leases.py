@@ -12,7 +12,7 @@ from service.reactor import Post
 from service.runner_record import RunnerRecord
 from service.streams import LeaseStream
 from statemachines import events
-from statemachines.events import LeaseOutcome
+from statemachines.events import Exit, LeaseOutcome, MemoryBound
 from statemachines.units import LeaseId
 from statemachines.wire.messages import Cancel, Delta, EndReason, Generate, LeaseEnded, ToRunner
 
@@ -47,6 +47,7 @@ class OpenLeases:
         self._asked: set[LeaseId] = set()
         self._cancelled: set[LeaseId] = set()
         self._is_closed = False
+        self._ran_out: Exit | None = None
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -57,7 +58,7 @@ class OpenLeases:
         self._streams[lease] = stream
         if self._is_closed:
             # The grant crossed the runner's closing event, which waits in the inbox: its end comes before that.
-            self._end(lease, LeaseOutcome.CRASHED, self._post_next)
+            self._lose(lease, self._post_next)
         return stream
 
     def ask(self, generate: Generate) -> None:
@@ -99,18 +100,33 @@ class OpenLeases:
             self._record.say("warning", "the runner has broken off an answer by itself", lease=ended.lease)
             self._end(ended.lease, LeaseOutcome.CRASHED)
 
-    def lose_all(self) -> None:
-        """The runner says no more. Leases that the core still grants on it are lost as they come."""
-        self._is_closed = True
-        for lease in tuple(self._streams):
-            self._end(lease, LeaseOutcome.CRASHED)
+    def lose_all(self, end: Exit | None = None) -> None:
+        """The runner says no more. Leases that the core still grants on it are lost as they come.
 
-    def _end(self, lease: LeaseId, outcome: LeaseOutcome, post: Post | None = None) -> None:
+        Args:
+            end: how its process has ended, if that is known.
+        """
+        self._is_closed = True
+        self._ran_out = end if end is not None and end.was_out_of_memory else None
+        for lease in tuple(self._streams):
+            self._lose(lease, self._post)
+
+    def _lose(self, lease: LeaseId, post: Post) -> None:
+        if self._ran_out is None:
+            self._end(lease, LeaseOutcome.CRASHED, post)
+        else:
+            self._end(lease, LeaseOutcome.OUT_OF_MEMORY, post, self._ran_out.bound)
+
+    def _end(
+        self, lease: LeaseId, outcome: LeaseOutcome, post: Post | None = None, bound: MemoryBound | None = None
+    ) -> None:
         stream = self._streams.pop(lease)
         self._asked.discard(lease)
         self._cancelled.discard(lease)
         stream.lose()
-        ended = events.LeaseEnded(runner=self._record.runner, lease=lease, outcome=outcome, sent=stream.sent)
+        ended = events.LeaseEnded(
+            runner=self._record.runner, lease=lease, outcome=outcome, sent=stream.sent, bound=bound
+        )
         (post or self._post)(ended)
 
     def _cut_off(self, lease: LeaseId) -> None:

@@ -89,7 +89,7 @@ class Admission:
             return
         request, runner = held
         self._forget_lease(event.lease, runner)
-        if event.outcome is LeaseOutcome.CRASHED:
+        if event.outcome in (LeaseOutcome.CRASHED, LeaseOutcome.OUT_OF_MEMORY):
             # Its link is at its end: nobody may be granted a slot of it between this and ProcessExited.
             self._driver.fire_runner(runner, RunnerTrigger.LINK_LOST, step, event)
         self._driver.fire_request(request, self._how_it_ended(request, event), step, event)

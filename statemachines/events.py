@@ -173,6 +173,7 @@ class LeaseOutcome(StrEnum):
     FINISHED = "finished"
     CANCELLED = "cancelled"
     CRASHED = "crashed"
+    OUT_OF_MEMORY = "out_of_memory"
 
 
 class LeaseEnded(RunnerEvent, frozen=True):
@@ -180,11 +181,13 @@ class LeaseEnded(RunnerEvent, frozen=True):
 
     Attributes:
         sent: something of the answer has reached the client; set by the stream that writes to the client.
+        bound: the tightest limit on the memory of a runner that ran out of it; None without one.
     """
 
     lease: LeaseId
     outcome: LeaseOutcome
     sent: bool
+    bound: MemoryBound | None = None
 
 
 # Devices

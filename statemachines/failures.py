@@ -69,9 +69,21 @@ def out_of_memory(load: Load, bound: MemoryBound | None) -> Refusal:
     """Memory ran out although the plan said it fits: what was planned, what there was, and who may have said less."""
     needs = f"the model needs about {format_bytes(load.need.total_bytes)} of memory ({load.need.words()})"
     had = f"{format_bytes(load.room_bytes)} were free for it when its load began, and memory ran out all the same"
-    held = f": its process may have at most {format_bytes(bound.limit_bytes)}, a limit {bound.kind}" if bound else ""
-    what_to_do = "ask for a smaller num_ctx, choose a smaller model, or free memory on the server"
-    return Refusal(RefusalCode.OUT_OF_MEMORY, f"{needs}; {had}{held}; {what_to_do}")
+    return Refusal(RefusalCode.OUT_OF_MEMORY, f"{needs}; {had}{_held(bound)}; {_TAKE_LESS}")
+
+
+def out_of_memory_while_answering(load: Load, bound: MemoryBound | None) -> Refusal:
+    """Memory ran out under a model that had been loaded: what it was planned to hold, and who may have said less."""
+    holds = f"it holds about {format_bytes(load.need.total_bytes)} ({load.need.words()})"
+    what = "memory ran out while the model answered, and its runner was ended"
+    return Refusal(RefusalCode.OUT_OF_MEMORY, f"{what}: {holds}{_held(bound)}; {_TAKE_LESS}")
+
+
+_TAKE_LESS = "ask for a smaller num_ctx, choose a smaller model, or free memory on the server"
+
+
+def _held(bound: MemoryBound | None) -> str:
+    return f": its process may have at most {format_bytes(bound.limit_bytes)}, a limit {bound.kind}" if bound else ""
 
 
 def never_fits(load: Load, capacity_bytes: int, budget_bytes: int) -> Refusal:

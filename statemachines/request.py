@@ -16,9 +16,10 @@ from enum import StrEnum
 
 from statemachines.deadlines import DeadlineName
 from statemachines.effects import CancelLease, GrantLease, RefuseRequest
-from statemachines.entities import Request
+from statemachines.entities import Request, Runner
 from statemachines.errors import Refusal, RefusalCode
 from statemachines.events import LeaseEnded, LeaseOutcome
+from statemachines.failures import out_of_memory_while_answering
 from statemachines.states import RequestState
 from statemachines.step import Step
 from statemachines.table import Table, go, ignore, illegal
@@ -42,7 +43,10 @@ def is_lease_over(request: Request) -> bool:
 
 
 def may_retry(request: Request) -> bool:
-    """Lost for the first time, with nothing sent, and not because we stopped its runner on purpose."""
+    """Lost for the first time, with nothing sent, and not because we stopped its runner on purpose.
+
+    Nor because memory ran out: the same model in the same memory would only take it from others once more.
+    """
     assert request.runner is not None
     return request.is_unsent and not request.is_retried and request.runner.ordered is None
 
@@ -93,8 +97,15 @@ def wait_again(request: Request, step: Step, fact: LeaseEnded) -> None:
 def tell_loss(request: Request, step: Step, fact: LeaseEnded) -> None:
     assert request.runner is not None
     runner = request.runner
-    step.emit(RefuseRequest(request.id, runner.ordered or runner.lost_as or _LOSSES[fact.outcome]))
+    step.emit(RefuseRequest(request.id, runner.ordered or runner.lost_as or _loss(runner, fact)))
     end_lease(request, step, fact)
+
+
+def _loss(runner: Runner, fact: LeaseEnded) -> Refusal:
+    """What the end of the lease alone tells."""
+    if fact.outcome is LeaseOutcome.OUT_OF_MEMORY:
+        return out_of_memory_while_answering(runner.load, fact.bound)
+    return _LOSSES[fact.outcome]
 
 
 _LOSSES = {

@@ -231,9 +231,11 @@ class Scheduler:
         runner = self._find(event.runner)
         if runner is None:
             return
+        ran_out, bound = event.exit.was_out_of_memory, event.exit.bound
+        outcome = events.LeaseOutcome.OUT_OF_MEMORY if ran_out else events.LeaseOutcome.CRASHED
         for lease in tuple(runner.leases):
             lost = events.LeaseEnded(
-                at=event.at, runner=runner.id, lease=lease, outcome=events.LeaseOutcome.CRASHED, sent=True
+                at=event.at, runner=runner.id, lease=lease, outcome=outcome, sent=True, bound=bound if ran_out else None
             )
             self._admission.end_lease(lost, step)
         self._driver.fire_runner(runner, RunnerTrigger.PROCESS_EXITED, step, event)

@@ -147,7 +147,7 @@ def _is_table(value: object) -> bool:
 
 def _line(text: str, name: str) -> int | None:
     """The first line that begins with the key, for people to find it; None where it is spelled another way."""
-    found = re.search(rf"""^[ \t]*\[*[ \t]*(["']?){re.escape(name)}\1[ \t]*[=.\]]""", text, re.MULTILINE)
+    found = re.search(rf"""^[ \t]*(?:\[+[ \t]*)?(["']?){re.escape(name)}\1[ \t]*[=.\]]""", text, re.MULTILINE)
     return None if found is None else text.count("\n", 0, found.start()) + 1
 
 

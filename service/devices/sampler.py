@@ -6,19 +6,17 @@ its own thread, which is abandoned when the service ends.
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from functools import partial
 
 import trio
 from structlog.typing import FilteringBoundLogger
 
 from service.ports import Clock, Devices
 from service.reactor import Post
+from service.threads import in_thread
 from statemachines.errors import DeviceError
 from statemachines.events import DevicesSampled
 from statemachines.units import RunnerId
-
-READ_END_S = 1
-"""How long the end of the service waits for a read; it takes about a millisecond."""
 
 Pids = Callable[[], Mapping[RunnerId, int]]
 
@@ -56,7 +54,7 @@ class Sampler:
         Raises:
             DeviceError: the very first reading failed, so nothing could be planned.
         """
-        self._post(await self._read(pids()))
+        self._post(await self._sampled(pids()))
         task_status.started()
         while True:
             with trio.move_on_at(self._clock.deadline(self._clock.now_ns() + self._interval_ns)):
@@ -66,35 +64,20 @@ class Sampler:
 
     async def _sample(self, pids: Mapping[RunnerId, int]) -> None:
         try:
-            sampled = await self._read(pids)
+            sampled = await self._sampled(pids)
         except DeviceError as error:
             self._complain(error)
             return
         self._is_failing = False
         self._post(sampled)
 
-    async def _read(self, pids: Mapping[RunnerId, int]) -> DevicesSampled:
-        """In a thread, which is left behind if it hangs; an ordinary read is seen to its end, or its files stay open.
+    async def _sampled(self, pids: Mapping[RunnerId, int]) -> DevicesSampled:
+        """Beside the loop.
 
         Raises:
             DeviceError: the devices do not tell.
         """
-        done, token = trio.Event(), trio.lowlevel.current_trio_token()
-
-        def read() -> DevicesSampled:
-            try:
-                return self._devices.sample(pids)
-            finally:
-                with suppress(trio.RunFinishedError):
-                    token.run_sync_soon(done.set)
-
-        await trio.lowlevel.checkpoint_if_cancelled()  # From here on the thread is sure to start.
-        try:
-            return await trio.to_thread.run_sync(read, abandon_on_cancel=True)
-        except trio.Cancelled:
-            with trio.move_on_after(READ_END_S, shield=True):
-                await done.wait()
-            raise
+        return await in_thread(partial(self._devices.sample, pids))
 
     def _complain(self, error: DeviceError) -> None:
         if not self._is_failing:

@@ -52,8 +52,14 @@ class Admission:
         return self.origins.headers(origin) if origin and self.origins.allow(origin) else {}
 
     def _foreign_origin(self, host: str) -> str:
+        """The page that asks, unless it is of this server.
+
+        Where other machines may ask, ``Host`` may be any name, also one that a stranger has pointed at us: then his
+        page and this server have one origin.
+        """
         origin = str(current_request.headers.get("Origin", ""))
-        return "" if is_same_origin(origin, host) else origin
+        is_ours = not origin or (is_same_origin(origin, host) and guard.may_name(host, self.machine_name))
+        return "" if is_ours else origin
 
     def _is_name(self, authority: str) -> bool:
         host = guard.host_of(authority)

@@ -13,6 +13,9 @@ from statemachines.snapshot import StateView
 
 KINDS = ("request", "load", "runner")
 Item = AnyEvent | AnyEffect
+Id = tuple[str, int]
+IDS_MAX = 10_000
+"""Ids of one model that are remembered; what was not named for longest goes first, and is over by then."""
 
 
 class Interest:
@@ -27,8 +30,8 @@ class Interest:
         learns: what is wanted depends on the steps that were read.
     """
 
-    def __init__(self, ids: Iterable[tuple[str, int]] = (), model: str | None = None) -> None:
-        self._ids = set(ids)
+    def __init__(self, ids: Iterable[Id] = (), model: str | None = None) -> None:
+        self._ids = dict.fromkeys(ids)
         self._model = model
         self.is_all = not self._ids and model is None
         self.learns = model is not None
@@ -37,7 +40,7 @@ class Interest:
         """What lives of the model."""
         living = (("runner", view.runners), ("runner", view.dead), ("load", view.loads), ("request", view.requests))
         for kind, views in living:
-            self._ids.update((kind, getattr(one, kind)) for one in views if one.model == self._model)
+            self._remember((kind, getattr(one, kind)) for one in views if one.model == self._model)
 
     def __contains__(self, entry: Entry) -> bool:
         """Whether the step names something that is wanted."""
@@ -46,11 +49,25 @@ class Interest:
         items = (entry.event, *entry.effects)
         for item in items:
             if self._model is not None and getattr(item, "model", None) == self._model:
-                self._ids.update(_named(item))
-        return any(not self._ids.isdisjoint(_named(item)) for item in items)
+                self._remember(_named(item))
+        return any(self._recalls(_named(item)) for item in items)
+
+    def _recalls(self, named: Iterable[Id]) -> bool:
+        """Whether one of them is wanted; it thereby becomes the youngest."""
+        known = [one for one in named if one in self._ids]
+        if self.learns:
+            self._remember(known)
+        return bool(known)
+
+    def _remember(self, ids: Iterable[Id]) -> None:
+        for one in ids:
+            self._ids.pop(one, None)
+            self._ids[one] = None
+        while len(self._ids) > IDS_MAX:
+            del self._ids[next(iter(self._ids))]
 
 
-def _named(item: Item) -> list[tuple[str, int]]:
+def _named(item: Item) -> list[Id]:
     """Whom an event or an effect names."""
     named = [(kind, number) for kind in KINDS if (number := getattr(item, kind, None)) is not None]
     machine, number = getattr(item, "machine", None), getattr(item, "id", None)

@@ -10,6 +10,7 @@ folder of a newer format is the one thing that is refused, before anything is to
 
 from collections.abc import Awaitable, Callable
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -21,6 +22,7 @@ from service.state.files import read_whole, replace_whole
 from service.state.formats import migrate, read_format, refuse_newer
 from service.state.lock import FolderLock
 from service.state.owner import OWNER_BYTES_MAX, OWNER_FILE, Owner
+from service.threads import in_thread
 from statemachines.errors import ConfigError
 from statemachines.units import NS_PER_S
 
@@ -103,7 +105,7 @@ class StateFolder:
 
     async def _ask_again(self, clear_up: Callable[[Owner | None], Awaitable[None]]) -> None:
         try:
-            self._lock, before = await trio.to_thread.run_sync(self._take)
+            self._lock, before = await in_thread(self._take_unless_closed)
         except BlockingIOError:
             if self._standing is not Standing.TAKEN:
                 self._stand_aside()
@@ -133,6 +135,14 @@ class StateFolder:
         except BaseException:
             lock.close()
             raise
+        return lock, before
+
+    def _take_unless_closed(self) -> tuple[FolderLock, Owner | None]:
+        """In a thread, which may have been left behind on a disk that did not answer."""
+        lock, before = self._take()
+        if self._standing is Standing.CLOSED:
+            (self._folder / OWNER_FILE).unlink(missing_ok=True)
+            lock.close()
         return lock, before
 
     def _signature(self) -> Owner | None:
@@ -179,7 +189,7 @@ class StateFolder:
         if self._standing is not Standing.OURS:
             return
         try:
-            await trio.to_thread.run_sync(replace_whole, self._folder / name, data)
+            await in_thread(partial(replace_whole, self._folder / name, data))
         except OSError as error:
             self._complain(error)
         else:

@@ -36,13 +36,25 @@ class FileRefused(RequestRefused):
     """The file itself is at fault, and will be until it changes."""
 
 
+class _Reading:
+    """One that is under way.
+
+    Attributes:
+        refusal: why nothing came of it this time; those who waited for it are told, and do not try one by one.
+    """
+
+    def __init__(self) -> None:
+        self.over = trio.Event()
+        self.refusal: Refusal | None = None
+
+
 class FactsCache:
     """Answers by state of the files; one reading at a time for each."""
 
     def __init__(self, read: ReadFacts) -> None:
         self._read = read
         self._answers: dict[State, ModelFacts | Refusal] = {}
-        self._readings: dict[State, trio.Event] = {}
+        self._readings: dict[State, _Reading] = {}
         self._readers = trio.CapacityLimiter(READERS_MAX)
 
     async def get(self, model: StoredModel, *, with_arrays: bool = False) -> ModelFacts:
@@ -51,7 +63,8 @@ class FactsCache:
         (1) Files that are not those that ``model`` was found with are refused as replaced.
         (2) Array values are large and seldom wanted: read each time, never kept.
         (3) A kept answer is given at once.
-        (4) Who asks while somebody reads waits for that; if that reader leaves, another one takes over.
+        (4) Who asks while somebody reads waits for that, and shares what comes of it; if that reader leaves, another
+        one takes over.
 
         Raises:
             RequestRefused: the file is no model, cannot be read now, or was replaced.
@@ -63,7 +76,9 @@ class FactsCache:
             if (reading := self._readings.get(state)) is None:
                 answer = await self._fill(state, model)
                 break
-            await reading.wait()  # (4)
+            await reading.over.wait()  # (4)
+            if reading.refusal is not None:
+                raise RequestRefused(reading.refusal)
         if isinstance(answer, Refusal):
             raise FileRefused(answer)
         return answer
@@ -76,13 +91,17 @@ class FactsCache:
         return answer
 
     async def _fill(self, state: State, model: StoredModel) -> ModelFacts | Refusal:
-        self._readings[state] = trio.Event()
+        self._readings[state] = reading = _Reading()
         try:
             answer = await self._answer(model)
             if _state_of(model) == state:
                 self._keep(state, answer)
+        except RequestRefused as refused:
+            reading.refusal = refused.refusal
+            raise
         finally:
-            self._readings.pop(state).set()
+            del self._readings[state]
+            reading.over.set()
         return answer
 
     async def _answer(self, model: StoredModel) -> ModelFacts | Refusal:

@@ -45,6 +45,20 @@ async def test_cve_2024_28224_a_rebound_name_reaches_no_route(
     assert reached(front) == ([], [], [])
 
 
+@pytest.mark.parametrize("host", ["evil.example:11434", "localhost.evil.example:11434"])
+async def test_cve_2024_28224_a_page_under_a_rebound_name_is_a_strangers_on_every_listener(host: str) -> None:
+    front = FakeFront(settings(host="0.0.0.0", allow_remote=True))
+    call = Caller(front)
+    for content_type in SIMPLE:
+        head = {"Host": host, "Origin": f"http://{host}", "Content_Type": content_type}
+        reply = await call.post("/api/generate", GOOD["/api/generate"], **head)
+        assert (reply.status, reply.body) == (403, b""), content_type
+    assert reached(front) == ([], [], [])
+    assert (await call.post("/api/generate", GOOD["/api/generate"], Host=host)).status == 200  # a program, no page
+    own = "192.168.1.20:11434"
+    assert (await call.get("/api/version", Host=own, Origin=f"http://{own}")).status == 200
+
+
 @pytest.mark.parametrize("origin", STRANGERS)
 @pytest.mark.parametrize("path", [path for path, route in EVERY.items() if {"POST", "DELETE"} & {*route.methods}])
 async def test_cve_2024_28224_a_strangers_page_changes_nothing_with_whatever_content_type(

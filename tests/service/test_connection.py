@@ -9,6 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from service.http.app import SERVER
 from service.http1 import Http1
+from statemachines.limits import Limits
 from statemachines.units import NS_PER_S
 from tests.fakes.front import FakeFront, Script, settings
 from tests.service.http.serving import exchange, get, post, served
@@ -303,3 +304,14 @@ async def test_what_is_said_before_its_turn_is_kept_and_no_more_than_a_head_of_i
         front.script.stall.set()
         answers = await heard(stream)
     assert answers.count(b"HTTP/1.1 200") == 503
+
+
+async def test_a_request_that_ends_with_the_service_is_not_answered_in_its_place() -> None:
+    at_once = Limits(shutdown_drain_ns=0, stop_grace_ns=0, kill_grace_ns=0)
+    async with served(FakeFront(settings(limits=at_once))) as address:
+        host, _, port = address.rpartition(":")
+        stream = await trio.open_tcp_stream(host, int(port))
+        await stream.send_all(b"POST /api/generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+        await wait_all_tasks_blocked()
+    async with stream:
+        assert await heard(stream) == b""

@@ -147,6 +147,16 @@ async def test_b04_out_of_memory_evidence_goes_through(autojump_clock: MockClock
     assert bench.posted == [events.ProcessExited(runner=RUNNER, exit=Exit(-9, True, "last words"))]
 
 
+async def test_b04_a_lease_that_is_lost_with_the_memory_says_so(autojump_clock: MockClock, bench: Bench) -> None:
+    async with bench.ready() as process:
+        bench.ask()
+        await process.hear()
+        process.exit(-9, was_out_of_memory=True)
+
+    (lost, _) = bench.posted
+    assert lost == events.LeaseEnded(runner=RUNNER, lease=LEASE, outcome=LeaseOutcome.OUT_OF_MEMORY, sent=False)
+
+
 async def test_what_the_runner_said_last_is_heard_before_its_exit_is_told(
     autojump_clock: MockClock, bench: Bench
 ) -> None:

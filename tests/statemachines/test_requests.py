@@ -8,7 +8,7 @@ from statemachines import effects, events
 from statemachines.errors import RefusalCode
 from statemachines.events import LeaseOutcome
 from statemachines.facts import LoadOptions
-from statemachines.units import NS_PER_S, LeaseId, RequestId, RunnerId
+from statemachines.units import GIB, NS_PER_S, LeaseId, RequestId, RunnerId
 from tests.statemachines.bench import Bench, key_of
 
 
@@ -236,6 +236,31 @@ def test_a_request_lost_after_something_was_sent_is_told_so() -> None:
     assert bench.refusal_of(request).code is RefusalCode.RUNNER_CRASHED
     bench.finish(request)
     assert bench.core.snapshot().requests == ()
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_b04_a_request_lost_because_memory_ran_out_is_told_the_sums_and_not_tried_again(sent: bool) -> None:
+    bench = Bench()
+    runner = bench.ready("a")
+    request = bench.ask("a")
+    bound = events.MemoryBound(GIB, "of its control group")
+    lost = events.LeaseEnded(
+        runner=runner, lease=bench.lease_of(request), outcome=LeaseOutcome.OUT_OF_MEMORY, sent=sent, bound=bound
+    )
+    bench.give(lost)
+    refusal = bench.refusal_of(request)
+    assert (refusal.code, refusal.status_hint, refusal.retry_hint_s) == (RefusalCode.OUT_OF_MEMORY, 503, 30)
+    assert refusal.message.startswith("memory ran out while the model answered, and its runner was ended: it holds")
+    assert "may have at most 1.0 GiB, a limit of its control group" in refusal.message
+    assert bench.request(request).state == "releasing"
+
+
+def test_b04_an_exit_that_takes_leases_with_it_tells_them_why() -> None:
+    bench = Bench()
+    runner = bench.ready("a")
+    request = bench.ask("a")
+    bench.give(events.ProcessExited(runner=runner, exit=events.Exit(-9, was_out_of_memory=True)))
+    assert bench.refusal_of(request).code is RefusalCode.OUT_OF_MEMORY
 
 
 def test_a_lease_cancelled_for_a_stalled_client_is_explained() -> None:

@@ -167,7 +167,7 @@ async def test_there_are_never_two_readings_at_once_and_a_wake_during_one_is_not
 
 
 async def test_a_reading_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.devices.sampler.READ_END_S", 0)
+    monkeypatch.setattr("service.threads.END_S", 0)
     devices = Hanging()
     bench = Bench(devices)
     try:

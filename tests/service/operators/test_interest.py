@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.operators import interest as module
 from service.operators.interest import Interest
 from statemachines import effects, events
 from statemachines.errors import Refusal, RefusalCode
@@ -77,3 +78,15 @@ def test_an_interest_in_ids_learns_nothing_of_models() -> None:
     interest = Interest([("load", LoadId(77))])
     interest.learn(bench.core.snapshot())
     assert Entry(events.LinkLost(runner=RunnerId(1), message="gone"), ()) not in interest
+
+
+def test_an_interest_in_a_model_remembers_so_many_ids_those_named_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IDS_MAX", 3)
+    bench, interest = NotedBench(), Interest(model="a")
+    requests = [bench.ask("a") for _ in range(6)]
+    read = [entry in interest for entry in bench.entries]
+    assert any(read)
+    wanted = [Entry(events.RequestFinished(request=request), ()) in interest for request in requests]
+    assert wanted[-1]
+    assert not wanted[0]
+    assert sum(wanted) <= 3

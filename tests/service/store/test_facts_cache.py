@@ -59,6 +59,32 @@ async def test_many_who_ask_at_once_share_one_reading(model: StoredModel) -> Non
     assert len(answers) == 5
 
 
+async def test_a_reading_that_fails_fails_once_for_all_who_waited_for_it(model: StoredModel) -> None:
+    gate, begun = trio.Event(), []
+
+    async def read(paths: tuple[str, ...], with_arrays: bool) -> ModelFacts:
+        begun.append(paths)
+        await gate.wait()
+        raise RequestRefused(Refusal(RefusalCode.LOAD_FAILED, "it took too long"))
+
+    cache, refusals = FactsCache(read), []
+
+    async def ask() -> None:
+        with pytest.raises(RequestRefused, match="it took too long") as caught:
+            await cache.get(model)
+        refusals.append(caught.value.code)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        gate.set()
+    assert (len(begun), refusals) == (1, [RefusalCode.LOAD_FAILED] * 5)
+    with pytest.raises(RequestRefused):
+        await cache.get(model)
+    assert len(begun) == 2  # nothing of it is kept
+
+
 async def test_when_the_reader_leaves_another_one_takes_over(model: StoredModel) -> None:
     reader = GatedReader()
     cache = FactsCache(reader)
