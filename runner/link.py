@@ -1,11 +1,10 @@
 """The runner's link: the engine thread's side of it, and how the two threads and the socket hang together.
 
 Theory of operation. The engine thread (the main thread) may be inside native code for half a second at a time and
-never waits for the socket; the link thread does nothing but wait. Two queues join them: the inbox of messages for the
-engine and the outbox of messages for the service. What the engine thread says it also writes to the socket at once,
-as far as the socket takes it (`runner.pump`); where it does not, a byte on one wake-up socket tells the link thread
-that the outbox has something. A byte on another tells it that SIGTERM has come: the interpreter writes it from within
-the signal handler, so that it arrives even while the engine is in native code.
+never waits for the socket; the link thread (`runner.pump`) does nothing but wait, and is the only one that touches the
+socket. Two queues join them: the inbox of messages for the engine and the outbox of messages for the service. A byte
+on one wake-up socket tells the link thread that the outbox has something, a byte on another that SIGTERM has come: the
+interpreter writes it from within the signal handler, so that it arrives even while the engine is in native code.
 
 How the process ends, always by the link thread:
 
@@ -45,8 +44,8 @@ class RunnerLink:
         self._outbox: SimpleQueue[ToService | int] = SimpleQueue()
         self._outbox_wake, outbox_woken = _wake_up_pair()
         self._signal_wake, signal_woken = _wake_up_pair()
-        self._pump = Pump(sock, task, self._inbox, self._outbox, outbox_woken, signal_woken)
-        self._thread = threading.Thread(target=self._pump.run, name="link", daemon=True)
+        pump = Pump(sock, task, self._inbox, self._outbox, outbox_woken, signal_woken)
+        self._thread = threading.Thread(target=pump.run, name="link", daemon=True)
 
     def start(self) -> None:
         """Begin to read and write, and take SIGTERM for a Shutdown."""
@@ -84,8 +83,6 @@ class RunnerLink:
 
     def _put(self, item: ToService | int) -> None:
         self._outbox.put(item)
-        if self._pump.send_at_once():
-            return
         with contextlib.suppress(BlockingIOError):  # So many wake-ups are unread that one more changes nothing.
             self._outbox_wake.send(b"\0")
 
