@@ -55,6 +55,9 @@ class ReplayedLink:
     def fd(self) -> int:
         return self._link.fd
 
+    def send_now(self, data: bytes) -> bytes:
+        return self._link.send_now(data)
+
     async def send(self, data: bytes) -> None:
         await self._link.send(data)
 

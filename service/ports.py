@@ -56,6 +56,10 @@ class ByteLink(Protocol):
     def fd(self) -> int:
         """Its descriptor in this process, for the log; -1 when it is closed."""
 
+    def send_now(self, data: bytes) -> bytes:
+        """Write what can be written without waiting, and return the rest: all of it where the link is of no use."""
+        ...
+
     async def send(self, data: bytes) -> None:
         """Write all of ``data``; a send that was cancelled leaves a link that is of no use any more.
 

@@ -102,16 +102,18 @@ class Reactor:
         Raises:
             InternalError: the core or an effect failed in a way it must not; the journal has been dumped.
         """
-        while True:
-            await self._wait_for_work()
+        while True:  # One scope until a deadline comes: opening one for each event would cost every request its time.
+            with trio.move_on_at(self._due()) as patience:
+                while not self._is_due():
+                    patience.deadline = self._due()
+                    await self._bell.wait()
+                    self._drain(perform)
             self._drain(perform)
             if self._is_due():
                 self._step(DeadlineReached(), perform)
 
-    async def _wait_for_work(self) -> None:
-        """Return when there is an event or a deadline has come; a checkpoint in any case."""
-        with trio.move_on_at(self._clock.deadline(self._core.next_deadline())):
-            await self._bell.wait()
+    def _due(self) -> float:
+        return self._clock.deadline(self._core.next_deadline())
 
     def _drain(self, perform: Perform) -> None:
         """Handle all that is there. It ends: nothing else runs meanwhile, and few effects post at once."""

@@ -1,8 +1,9 @@
 """The service's end of the link to one runner: messages out without waiting, messages in as they come.
 
-Sending never waits, because the executor sends and the reactor must not be held up by a runner that does not read.
-What is on its way is bounded all the same: one `Generate` and one `Cancel` per lease, one `SetThreads` per decision.
-Which message may come when is `statemachines.wire.link`'s to know.
+Sending never waits, because the executor sends and the reactor must not be held up by a runner that does not read:
+what the link does not take at once is written by a task, `RunnerLink.pump`. What is on its way is bounded all the same:
+one `Generate` and one `Cancel` per lease, one `SetThreads` per decision. Which message may come when is
+`statemachines.wire.link`'s to know.
 """
 
 from collections import deque
@@ -33,8 +34,12 @@ class RunnerLink:
         """
         if not self._state.may_send(message):
             return False
-        self._outgoing.append(self._state.send(message))
-        self._bell.set()
+        data = self._state.send(message)
+        if not self._outgoing:
+            data = self._link.send_now(data)
+        if data:
+            self._outgoing.append(data)
+            self._bell.set()
         return True
 
     async def pump(self) -> None:
@@ -47,8 +52,10 @@ class RunnerLink:
             return
 
     async def _write_all(self) -> None:
+        """What is being written stays in line until it is written: nothing may overtake it."""
         while self._outgoing:
-            await self._link.send(self._outgoing.popleft())
+            await self._link.send(self._outgoing[0])
+            self._outgoing.popleft()
         self._bell = trio.Event()
 
     async def receive(self) -> list[ToService] | None:

@@ -12,12 +12,20 @@ class SocketLink:
     """Bytes to and from one runner. A send that was cancelled may have written half: the link is of no use after it."""
 
     def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
 
     @property
     def fd(self) -> int:
         """Its descriptor in this process, for the log; -1 when it is closed."""
         return self._stream.socket.fileno()
+
+    def send_now(self, data: bytes) -> bytes:
+        """Write what the socket takes, and return the rest; what is wrong with the link is told by `send`."""
+        try:
+            return data[self._socket.send(data) :]
+        except OSError:
+            return data
 
     async def send(self, data: bytes) -> None:
         """Write all of ``data``.
