@@ -80,7 +80,9 @@ def report(page: Mapping[str, Behaviour], outcomes: Outcomes) -> Iterator[str]:
         row, tests = page.get(id), found.get(id, {})
         state = "unknown" if row is None else "claimed" if row.is_claimed else "later"
         remark = f" ({row.remark})" if row and row.remark else ""
-        yield f"{id}  {state:8} {result(tests)}{remark}"
+        left_out = sum(cases["skipped"] for cases in tests.values())
+        skipped = f", {left_out} skipped here" if left_out and result(tests) == "passed" else ""
+        yield f"{id}  {state:8} {result(tests)}{skipped}{remark}"
         for test, cases in tests.items():
             yield f"     {test}: " + ", ".join(f"{cases[word]} {word}" for word in _WORST_FIRST if cases[word])
 

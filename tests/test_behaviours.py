@@ -32,6 +32,11 @@ def test_the_page_has_every_behaviour_once_and_in_order() -> None:
     assert PAGE.read_text(encoding="utf-8").count("| B") == 23
 
 
+def test_what_has_been_claimed_once_stays_claimed() -> None:
+    claimed = {row.id for row in page().values() if row.is_claimed}
+    assert claimed >= {"B04", "B06", "B11", "B12", "B13", "B22"}
+
+
 def test_every_behaviour_that_is_claimed_has_a_test() -> None:
     claimed = {row.id for row in page().values() if row.is_claimed}
     assert claimed - {id for id, _ in named()} == set()
@@ -90,6 +95,11 @@ def test_the_report_counts_the_cases_of_each_test() -> None:
         "B99  unknown  passed",
         "     t.py::test_b99: 1 passed",
     ]
+
+
+def test_the_report_says_what_was_left_out_here() -> None:
+    outcomes = {"t.py::test_b01_x": "passed", "t.py::test_b01_y[a]": "skipped", "t.py::test_b01_y[b]": "skipped"}
+    assert next(report(TWO, outcomes)) == "B01  claimed  passed, 2 skipped here"
 
 
 def test_a_run_takes_the_tests_of_behaviours_and_fails_without_one_that_is_claimed(pytester: pytest.Pytester) -> None:
