@@ -42,6 +42,7 @@ class Row:
     Attributes:
         values: at least one.
         remark: printed behind the figures.
+        disturbed: values that the host spoiled, however often they were measured [count].
     """
 
     name: str
@@ -49,6 +50,12 @@ class Row:
     unit: str = "ms"
     limits: tuple[Limit, ...] = ()
     remark: str = ""
+    disturbed: int = 0
+
+    @property
+    def is_good(self) -> bool:
+        """It meets what it must, and the host had no part in it."""
+        return not self.missed and not self.disturbed
 
     @property
     def missed(self) -> list[Limit]:
@@ -58,4 +65,5 @@ class Row:
         figures = f"p50 {percentile(self.values, 50):8.2f}  p95 {percentile(self.values, 95):8.2f}"
         spread = f"({min(self.values):.2f} to {max(self.values):.2f}) {self.unit}, n={len(self.values)}"
         musts = [f"must be {limit}: {'MISSED' if limit in self.missed else 'met'}" for limit in self.limits]
-        return "  ".join([f"{self.name:44} {figures}  {spread}", *filter(None, [*musts, self.remark])])
+        spoiled = f"DISTURBED: {self.disturbed} values" if self.disturbed else ""
+        return "  ".join([f"{self.name:44} {figures}  {spread}", *filter(None, [*musts, self.remark, spoiled])])

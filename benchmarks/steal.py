@@ -41,6 +41,10 @@ class Undisturbed(Generic[T]):
     steal_share: float
     repeats: int
 
+    @property
+    def is_disturbed(self) -> bool:
+        return self.steal_share > SHARE_MAX
+
 
 def read() -> Reading:
     """Both clocks now; where nothing is counted nothing was stolen."""

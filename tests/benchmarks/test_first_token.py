@@ -36,8 +36,16 @@ def test_a_row_says_how_much_it_was_disturbed() -> None:
 
 
 def test_a_second_load_is_reported_with_how_soon_it_came() -> None:
-    (row,) = second_loads([Undisturbed((300.0, 900.0), 0.0, 0), Undisturbed((410.0, 800.0), 0.0, 0)])
-    assert (row.values, row.remark) == ([900.0, 800.0], "asked for at most 410 ms after the first")
+    gaps, loads = second_loads([Undisturbed((300.0, 900.0), 0.0, 0), Undisturbed((510.0, 800.0), 0.0, 0)])
+    assert (gaps.values, gaps.is_good) == ([300.0, 510.0], False)
+    assert (loads.values, loads.is_good) == ([900.0, 800.0], True)
+
+
+def test_what_the_host_has_spoiled_is_no_figure() -> None:
+    spoiled = [*pairs((50, 48, 47)), Undisturbed(Pair(50, 48, 47), 0.02, 5)]
+    row = [*compared("loaded", spoiled, LOADED)][-1]
+    assert (row.missed, row.is_good) == ([], False)
+    assert str(row).endswith("DISTURBED: 1 values")
 
 
 @pytest.mark.parametrize(("idle_mb", "status"), [(90.0, 0), (90.1, 1)])

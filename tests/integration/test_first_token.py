@@ -29,6 +29,7 @@ def test_every_row_comes_with_as_many_figures_as_there_were_turns(tmp_path: Path
         "cold, in-process": 1,
         "cold, over HTTP minus the prompt in its runner": 1,
         "cold, over HTTP minus in-process": 1,
+        "a second model, asked for after the first by": 1,
         "a second model's load, without a spare": 1,
         "loaded, over HTTP": 2,
         "loaded, in-process": 2,
@@ -38,4 +39,4 @@ def test_every_row_comes_with_as_many_figures_as_there_were_turns(tmp_path: Path
         "service, idle after 3 requests": 1,
     }
     assert all(row.values[0] > 0 for name, row in rows.items() if "minus" not in name)
-    assert len([row for row in rows.values() if row.limits]) == 3
+    assert len([row for row in rows.values() if row.limits]) == 4
