@@ -189,7 +189,7 @@ async def test_the_diagram_and_the_tasks_show_the_runner_that_there_is(settings:
         assert f"    note right of runner_ready\n        runner {runner.runner} polite:latest" in drawn
         tree = (await service.http.get("/debug/tasks")).text
         assert f'"name":"runner {runner.runner}"' in tree
-        assert "service.reactor.Reactor._wait_for_work:" in tree
+        assert "service.reactor.Reactor.run:" in tree
         assert str(settings.state) not in tree
         assert "polite" not in tree
 
