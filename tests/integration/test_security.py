@@ -51,7 +51,7 @@ async def test_cve_2024_50050_a_runner_with_a_model_listens_nowhere_and_is_conne
         assert runner.shared_with_parent() == runner.output_pipe()
 
 
-async def test_cve_2026_27940_a_runner_with_a_model_can_write_to_no_file(settings: Settings) -> None:
+async def test_cve_2026_27940_a_runner_with_a_model_has_no_file_open_to_write_to(settings: Settings) -> None:
     """It has the model's pages, to read."""
     async with loaded(settings) as runner:
         mapped = runner.mapped("polite.gguf")

@@ -132,6 +132,28 @@ def test_a_log_on_a_full_disk_costs_its_lines(models: Path, tmp_path: Path) -> N
         check_it_answers_and_ends(process, address)
 
 
+def test_a_log_on_a_disk_that_was_full_goes_on_and_says_what_was_lost(
+    models: Path, tmp_path: Path, disk: SmallDisk
+) -> None:
+    path = disk.folder / "log"
+    with path.open("ab") as log, logging_to(log, models, tmp_path / "state") as (process, address):
+        with httpx.Client(base_url=address, timeout=HUNG_S) as http:
+            disk.fill()
+            for _ in range(200):  # a line each, some 200 bytes long; the file's last page still takes a few
+                assert http.get("/api/version").status_code == 200
+            disk.free()
+            for _ in range(3):
+                http.get("/api/version")
+        check_it_answers_and_ends(process, address)
+    rows = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+    events = [row["event"] for row in rows]
+    gap = rows[events.index(LOST)]
+    assert gap["level"] == "warning"
+    assert gap["lines"] > 100
+    assert "answering" in events[events.index(LOST) :]
+    assert events[-1] == "stopped"
+
+
 @contextmanager
 def small_pipe() -> Iterator[tuple[io.BufferedReader, int]]:
     """A pipe that is full after some lines, and its end for writing."""
