@@ -7,6 +7,7 @@ process, an answer without end.
 from dataclasses import dataclass
 from typing import Any
 
+from statemachines.events import LeaseEnded, RunnerBeat
 from statemachines.snapshot import RunnerView, StateView
 from statemachines.states import RunnerState, Stage
 from statemachines.units import RunnerId
@@ -14,6 +15,9 @@ from tests.integration.faults.clients import Asked
 from tests.integration.faults.gates import Gate
 from tests.integration.faults.harness import ENDLESS, Faulted
 from tests.integration.faults.signals import freeze
+
+LONG_PROMPT = "so " * 10_000
+"""Takes the engine some seconds before the first token, and as many again in another runner."""
 
 
 @dataclass
@@ -61,6 +65,34 @@ async def first_token(service: Faulted, model: str = "polite", **fields: Any) ->
     held.asked = service.ask(model, **fields)
     await service.until(lambda view: _view(view, held.runner).leases)
     return held
+
+
+async def prefill(service: Faulted) -> Held:
+    """READY, awake and evaluating a long prompt: a part is done, as it has told, and nothing has been said."""
+    asked = service.ask("endless", prompt=LONG_PROMPT, options={**ENDLESS, "num_predict": 3})
+    await beats(service, asked, 1)
+    runner = (await service.runner(RunnerState.READY, model="endless")).runner
+    return Held(runner, service.pid(runner), asked)
+
+
+async def beats(service: Faulted, asked: Asked, count: int) -> list[RunnerBeat]:
+    """Wait until runners have told so often that they evaluate a prompt; all that they have told of it.
+
+    The beat with which a runner takes up a lease, in step 0, tells of no evaluation, and is left out. When this returns
+    the client has been told nothing.
+
+    Raises:
+        AssertionError: the engine was through with the prompt before: it is too short for this machine.
+    """
+    ended = len(service.events(LeaseEnded))
+
+    def told() -> list[RunnerBeat]:
+        return [beat for beat in service.events(RunnerBeat) if beat.step > 0]
+
+    await service.until(lambda _: len(told()) >= count or len(service.events(LeaseEnded)) > ended)
+    is_over = asked.lines or len(service.events(LeaseEnded)) > ended
+    assert not is_over, f"too short a prompt for this machine: the answer came after {len(told())} beats"
+    return told()
 
 
 async def mid_answer(service: Faulted) -> Held:

@@ -1,14 +1,17 @@
 """Runners that stand still (SIGSTOP, a disk that does not answer) or do not listen: each wait for one has its limit."""
 
+import msgspec
 import pytest
 
 from service.config import Settings
 from statemachines.effects import CancelLease, GrantLease, KillRunner, SpawnRunner, TerminateRunner
+from statemachines.events import RunnerBeat
 from statemachines.states import RunnerState, Stage
+from statemachines.units import NS_PER_MS, RunnerId
 from tests.integration.faults import phases
 from tests.integration.faults.casting import Casting
 from tests.integration.faults.gates import Gate
-from tests.integration.faults.harness import POLITE, Faulted, faulted
+from tests.integration.faults.harness import POLITE, Faulted, faulted, limits
 from tests.integration.faults.phases import Held
 from tests.integration.faults.signals import freeze, thaw
 
@@ -138,6 +141,63 @@ async def test_a_client_that_leaves_a_frozen_runner_frees_its_slot_at_the_limit(
 
         assert (waiting.status, waiting.lines[-1]["done_reason"]) == (200, "length")
         check_killed_by_us(service, held)
+
+
+# The other side of wedge_s: a runner that works hard is not taken for a frozen one (rule 15)
+
+
+def granted_at(service: Faulted, runner: RunnerId) -> int:
+    """When the first lease of a runner was granted, by the core's clock [ns]."""
+    steps = service.journal.steps()
+    return next(step.event.at for step in steps for one in step.effects if _grants(one, runner))
+
+
+def _grants(effect: object, runner: RunnerId) -> bool:
+    return isinstance(effect, GrantLease) and effect.runner == runner
+
+
+def wedge_due(service: Faulted, runner: RunnerId) -> int:
+    (due,) = (
+        deadline.due
+        for one in service.state().runners
+        for deadline in one.deadlines
+        if (one.runner, deadline.name) == (runner, "wedge")
+    )
+    return due
+
+
+async def check_answered_by_the_first_runner(service: Faulted, held: Held) -> None:
+    last = await held.client.end()
+    assert (held.client.status, last["done_reason"]) == (200, "length")
+    assert [order.runner for order in service.effects(SpawnRunner)] == [held.runner]
+    assert service.effects(KillRunner) == []
+    assert service.state().dead == ()
+
+
+async def test_a_prompt_that_takes_longer_than_the_limit_is_evaluated_to_its_end(settings: Settings) -> None:
+    """In real time, with the smallest limit that a busy machine may be trusted to keep."""
+    wedge_ns = 1500 * NS_PER_MS
+    async with faulted(msgspec.structs.replace(settings, limits=limits(wedge_ns=wedge_ns))) as service:
+        held = await phases.prefill(service)
+        await held.client.piece()
+        beats = [beat.at for beat in service.events(RunnerBeat) if beat.runner == held.runner]
+        assert beats[-1] - granted_at(service, held.runner) > wedge_ns, "too short a prompt: no beat was needed"
+        assert len(beats) > 2
+        await check_answered_by_the_first_runner(service, held)
+
+
+async def test_every_beat_puts_the_limit_off_however_much_time_has_gone_by(settings: Settings) -> None:
+    """Three fifths of the limit go by after each of two beats; together they are more than the limit."""
+    limit_ns = settings.limits.wedge_ns
+    async with faulted(settings) as service:
+        held = await phases.prefill(service)
+        for count in (1, 2):
+            beat = (await phases.beats(service, held.client, count))[-1]
+            # A jump past it would show nothing: a limit that is handled late is forgiven what the loop lost.
+            assert wedge_due(service, held.runner) == beat.at + limit_ns
+            service.jump(limit_ns * 3 // 5)
+        assert service.clock.now_ns() - granted_at(service, held.runner) > limit_ns
+        await check_answered_by_the_first_runner(service, held)
 
 
 # While it is being stopped: drain_s, stop_grace_s
