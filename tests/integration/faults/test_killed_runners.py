@@ -82,6 +82,24 @@ async def test_killed_before_the_first_token_the_request_is_answered_by_another_
         check_told_as_an_error(service, held.runner, state="ready")
 
 
+async def test_killed_while_it_evaluates_a_prompt_the_request_is_answered_by_another_runner(
+    settings: Settings,
+) -> None:
+    async with faulted(settings) as service:
+        held = await phases.prefill(service)
+        murder(held.pid)
+        await service.dead(held.runner)
+        check_books(service.state())
+        last = await held.client.end()
+
+        assert (held.client.status, last["done_reason"]) == (200, "length")
+        assert held.client.text.startswith("and so on")
+        first, second = [grant.runner for grant in service.effects(GrantLease)]
+        assert (first, second > first) == (held.runner, True)
+        assert [order.runner for order in service.effects(SpawnRunner)] == [first, second]
+        check_told_as_an_error(service, held.runner, state="ready")
+
+
 async def test_killed_twice_before_the_first_token_the_client_is_told_and_nothing_is_tried_a_third_time(
     settings: Settings, tmp_path: Path
 ) -> None:
