@@ -26,35 +26,50 @@ def standin_command(script: str) -> tuple[str, ...]:
 
 
 class Births:
-    """Starts real runner processes; a test hears of each that is to load a model as soon as it is there.
+    """Starts real runner processes; a test hears of each with a certain task as soon as it is there, and of its end.
+
+    Args:
+        task: what for; by default to load a model.
 
     Attributes:
         freezes: the next ones are frozen before they have done anything.
         gate: nobody but the test hears of the next ones before it is set.
     """
 
-    def __init__(self, *, freezes: bool = False) -> None:
+    def __init__(self, *, freezes: bool = False, task: Task = Task.SERVE) -> None:
         self.freezes = freezes
+        self._task = task
         self.gate = trio.Event()
         self.gate.set()
         self._real = RunnerProcesses()
         self._send, self._receive = trio.open_memory_channel[int](100)
+        self._send_gone, self._receive_gone = trio.open_memory_channel[int](100)
 
     @asynccontextmanager
     async def spawn(
         self, kind: EnvironmentClass, *, on_line: Callable[[str], None] = unheard
     ) -> AsyncIterator[Process]:
-        async with self._real.spawn(kind, on_line=on_line) as process:
-            if kind.task == Task.SERVE:
-                if self.freezes:
-                    await freeze(process.pid)
-                self._send.send_nowait(process.pid)
-                await self.gate.wait()
-            yield process
+        pid: int | None = None
+        try:
+            async with self._real.spawn(kind, on_line=on_line) as process:
+                if kind.task == self._task:
+                    pid = process.pid
+                    if self.freezes:
+                        await freeze(pid)
+                    self._send.send_nowait(pid)
+                    await self.gate.wait()
+                yield process
+        finally:
+            if pid is not None:
+                self._send_gone.send_nowait(pid)
 
     async def next_pid(self) -> int:
         """The next process that was born."""
         return await self._receive.receive()
+
+    async def next_gone(self) -> int:
+        """The next of them that was reaped and let go of."""
+        return await self._receive_gone.receive()
 
 
 class Casting:
