@@ -186,9 +186,10 @@ class Separate:
         """SIGKILL it; seconds until the last of its runners was gone.
 
         Raises:
-            AssertionError: one stays.
+            AssertionError: one stays, or there was none, so that nothing would be shown.
         """
         runners = self.children()
+        assert runners, "it has no runner that could outlive it"
         since = time.monotonic()
         self.kill()
         _, alive = psutil.wait_procs(runners, timeout=HUNG_S)
