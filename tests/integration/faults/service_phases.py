@@ -2,6 +2,11 @@
 
 Each function asks, waits until the phase is reached, and leaves its clients open on the stack. What holds the phase is
 a gate, an answer without end, or a prompt that is long enough.
+
+There is no phase of a runner that is awake and was asked to end. Nothing can hold it there: its link thread obeys at
+once, in the middle of a load and of an import too, and an engine that answers obeys after its step, so that the runner
+would be gone before its service dies, or not, as chance has it. It is frozen before it is asked (`unloading`,
+`withdrawn`); thawed when its service is dead, it finds the order and the end of its link at the same time.
 """
 
 import socket
@@ -79,6 +84,17 @@ def unloading(service: Separate, clients: ExitStack) -> None:
     """The runner was asked to end; it is frozen, so that it has not heard of it."""
     frozen(service, clients)
     service.generate("polite", "", keep_alive=0)
+    service.until("runner unloading")
+
+
+def withdrawn(service: Separate, clients: ExitStack) -> None:
+    """The same in the middle of a load that nobody wants any more; the service must have no grace for one."""
+    gate = service.hold("polite")
+    client = clients.enter_context(service.ask("polite"))
+    gate.arrived()
+    service.until("runner started")
+    freeze(the_runner(service))
+    client.close()
     service.until("runner unloading")
 
 

@@ -15,7 +15,8 @@ from tests.integration.faults.harness import HUNG_S, POLITE, limits
 from tests.integration.faults.separate import Separate, separate
 from tests.integration.faults.service_phases import Phase
 
-PATIENT = limits(shutdown_drain_ns=HUNG_S * NS_PER_S)
+PATIENT = limits(shutdown_drain_ns=HUNG_S * NS_PER_S, stop_grace_ns=HUNG_S * NS_PER_S, load_grace_ns=0)
+"""It gives runners that drain or were asked to end all the time of a test; a load that nobody wants ends at once."""
 ENDED = "the server before this one ended without stopping"
 TAKEN = "another server has the state folder: this one reads it and writes nothing there"
 
@@ -48,8 +49,11 @@ def test_no_runner_outlives_it_and_the_next_start_works_at_once(models: Path, tm
         check_next_start(models, tmp_path, service, runners_ended=[])
 
 
-def test_a_runner_that_was_asked_to_end_and_cannot_hear_it_ends_when_it_can(models: Path, tmp_path: Path) -> None:
-    with service_in(phases.unloading, models, tmp_path) as service:
+@pytest.mark.parametrize("phase", [phases.unloading, phases.withdrawn], ids=lambda phase: phase.__name__)
+def test_a_runner_that_was_asked_to_end_and_cannot_hear_it_ends_when_it_can(
+    models: Path, tmp_path: Path, phase: Phase
+) -> None:
+    with service_in(phase, models, tmp_path) as service:
         runner = phases.the_runner(service)
         service.kill()
         assert runner.status() == psutil.STATUS_STOPPED
@@ -57,7 +61,7 @@ def test_a_runner_that_was_asked_to_end_and_cannot_hear_it_ends_when_it_can(mode
         assert psutil.wait_procs([runner], timeout=HUNG_S)[1] == []
 
 
-@pytest.mark.parametrize("phase", [phases.frozen, phases.unloading], ids=lambda phase: phase.__name__)
+@pytest.mark.parametrize("phase", [phases.frozen, phases.unloading, phases.withdrawn], ids=lambda phase: phase.__name__)
 def test_a_runner_that_notices_nothing_is_ended_by_the_next_start(models: Path, tmp_path: Path, phase: Phase) -> None:
     with service_in(phase, models, tmp_path) as service:
         runner = phases.the_runner(service)
