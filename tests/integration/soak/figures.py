@@ -36,6 +36,9 @@ class Memory(msgspec.Struct, frozen=True):
         """
         return self.own_bytes + self.mapped_bytes
 
+    def shown(self) -> str:
+        return f"{self.resident_bytes / 1e6:.2f} MB (PSS {self.pss_bytes / 1e6:.2f})"
+
     def __add__(self, other: "Memory") -> "Memory":
         return Memory(
             self.own_bytes + other.own_bytes,

@@ -50,6 +50,7 @@ def test_200_loads_and_unloads_with_a_crash_in_ten_leave_what_was_there(service:
     crashes = side_by_side(service, ROUNDS)
     after = at_rest(service)
 
+    print(f"resident: {before.memory.shown()}, then {after.memory.shown()}")
     assert crashes >= len(ANSWERS) * ROUNDS // CRASH_EVERY
     assert (after.children, after.descriptors) == (before.children, before.descriptors)
     assert after.children == 1, "the spare"

@@ -54,6 +54,7 @@ def test_2000_requests_hold_no_more_memory_than_500(service: Separate) -> None:
 
     assert answered > 1500, "most of the requests were meant to be answered"
     growth = (after.resident_bytes - before.resident_bytes) / before.pss_bytes
+    print(f"resident: {before.shown()}, then {after.shown()}; growth {growth:+.2%} of the PSS")
     assert growth <= GROWTH_MAX
 
 
