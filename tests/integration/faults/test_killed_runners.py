@@ -271,14 +271,16 @@ async def test_dismissed_in_the_middle_of_an_answer_the_client_is_told_that_the_
 
 
 async def test_dismissed_before_the_first_token_the_request_is_answered_by_another_runner(settings: Settings) -> None:
+    """While it evaluates a prompt: one that was frozen might read the question before the signal, and say something."""
     async with faulted(settings) as service:
-        held = await phases.first_token(service)
+        held = await phases.prefill(service)
         dismiss(held.pid)
-        thaw(held.pid)
-        await held.client.end()
-
-        assert (held.client.status, held.client.text) == (200, POLITE)
         await service.dead(held.runner)
+        last = await held.client.end()
+
+        assert (held.client.status, last["done_reason"]) == (200, "length")
+        first, second = [grant.runner for grant in service.effects(GrantLease)]
+        assert (first, second > first) == (held.runner, True)
 
 
 async def test_dismissed_while_it_loads_the_load_is_tried_again(settings: Settings) -> None:
