@@ -14,7 +14,7 @@ from tests.integration.faults import phases
 from tests.integration.faults.casting import Casting
 from tests.integration.faults.gates import Gate
 from tests.integration.faults.harness import KIND, POLITE, Faulted, check_books, faulted, limits
-from tests.integration.faults.signals import dismiss, freeze, murder, thaw
+from tests.integration.faults.signals import dismiss, freeze, murder
 
 SIGKILLED = -9
 
