@@ -1,6 +1,7 @@
 """What a server that ended without stopping has left behind: cleared up by the next one, and said in one line."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -9,6 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from service.orphans import end_orphans, find_orphans
 from service.state.owner import Owner
+from service.threads import in_thread
 
 LOOK_S = 10
 """How long the start waits for both; the system can hold up a look at a process that hangs in it."""
@@ -23,8 +25,8 @@ async def clear_up(before: Owner | None, state: Path, log: FilteringBoundLogger)
     """
     known = {} if before is None else before.words()
     with trio.move_on_after(LOOK_S) as look:
-        orphans = await trio.to_thread.run_sync(find_orphans, state, abandon_on_cancel=True)
-        remaining = await trio.to_thread.run_sync(end_orphans, orphans, abandon_on_cancel=True)
+        orphans = await in_thread(partial(find_orphans, state))
+        remaining = await in_thread(partial(end_orphans, orphans))
         known |= _pids(orphans, remaining)
     if look.cancelled_caught:
         log.warning("processes could not be looked through for runners that a dead server may have left", **known)
