@@ -102,6 +102,7 @@ class Admission:
     def _how_it_ended(self, request: Request, event: LeaseEnded) -> RequestTrigger:
         if event.outcome is LeaseOutcome.FINISHED:
             return RequestTrigger.LEASE_ENDED
+        # Not where memory ran out: the same model in the same memory would only take it from others once more.
         request.is_unsent = event.outcome is LeaseOutcome.CRASHED and not event.sent
         return RequestTrigger.LEASE_LOST
 

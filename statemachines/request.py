@@ -43,10 +43,7 @@ def is_lease_over(request: Request) -> bool:
 
 
 def may_retry(request: Request) -> bool:
-    """Lost for the first time, with nothing sent, and not because we stopped its runner on purpose.
-
-    Nor because memory ran out: the same model in the same memory would only take it from others once more.
-    """
+    """Lost for the first time, with nothing sent, and not because we stopped its runner on purpose."""
     assert request.runner is not None
     return request.is_unsent and not request.is_retried and request.runner.ordered is None
 

@@ -159,8 +159,7 @@ class Connection(TrioASGIHTTPConnection):
 class App(QuartTrio):
     """Quart on trio, with our connections.
 
-    What surrounds every handler is called, not looked up: there are no blueprints and no sessions here, and the search
-    for them took a tenth of a millisecond of each request.
+    What surrounds every handler is called, not looked up: there are no blueprints and no sessions here to search.
 
     Attributes:
         body_room: for the bodies of all requests together.

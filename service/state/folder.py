@@ -105,7 +105,7 @@ class StateFolder:
 
     async def _ask_again(self, clear_up: Callable[[Owner | None], Awaitable[None]]) -> None:
         try:
-            self._lock, before = await in_thread(self._take_unless_closed)
+            before = await in_thread(self._take_unless_closed)
         except BlockingIOError:
             if self._standing is not Standing.TAKEN:
                 self._stand_aside()
@@ -137,13 +137,15 @@ class StateFolder:
             raise
         return lock, before
 
-    def _take_unless_closed(self) -> tuple[FolderLock, Owner | None]:
-        """In a thread, which may have been left behind on a disk that did not answer."""
+    def _take_unless_closed(self) -> Owner | None:
+        """In a thread, whose caller may be gone: `close` lets go of what was taken before it, this of the rest."""
         lock, before = self._take()
         if self._standing is Standing.CLOSED:
             (self._folder / OWNER_FILE).unlink(missing_ok=True)
             lock.close()
-        return lock, before
+        else:
+            self._lock = lock
+        return before
 
     def _signature(self) -> Owner | None:
         try:

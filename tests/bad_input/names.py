@@ -11,7 +11,7 @@ HOSTILE = {
     "one dot": ".",
     "a path upwards as a tag": "demo:../../etc/passwd",
     "an absolute path": "/etc/passwd",
-    "an absolute path of a model": "/root/.roundhouse/models/demo.gguf",
+    "an absolute path of a model": "/home/somebody/models/demo.gguf",
     "a path of this user": "~/demo",
     "a path of Windows": "C:\\models\\demo.gguf",
     "a path upwards of Windows": "..\\..\\demo",

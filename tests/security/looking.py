@@ -17,7 +17,7 @@ SECRETS = {
     "ROUNDHOUSE_API_KEY": "secret",
     "LD_PRELOAD": "",
     "SSH_AUTH_SOCK": "/run/secret.sock",
-    "KUBECONFIG": "/root/.kube/secret",
+    "KUBECONFIG": "/home/somebody/.kube/secret",
 }
 """An environment as a service may well have one; each secret has the word in it."""
 

@@ -2,9 +2,8 @@
 
 Method as in `test_loads`: a service of its own, at rest when the figures are taken, with a journal of 500 steps. Before
 the 500 some large ones, from twice as many clients, drive the allocators to a peak that the mixed ones do not reach:
-what is allocated at once varies by chance, and most of what is freed stays with the process. As many mixed ones then
-fill the gaps that these have left: over 5,000 requests all growth but a twentieth of a MB for each thousand came in the
-first thousand. Of the proportional set size the part that belongs to the two processes is compared, see
+what is allocated at once varies by chance, and most of what is freed stays with the process. Mixed ones then fill the
+gaps that these have left. Of the proportional set size the part that belongs to the two processes is compared, see
 `Memory.resident_bytes`.
 """
 

@@ -177,6 +177,27 @@ async def test_a_folder_that_has_become_usable_may_have_become_anothers(tmp_path
         assert first.folder.writable() == tmp_path
 
 
+async def test_a_folder_that_is_taken_while_the_service_ends_is_let_go_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path) as first, opened(tmp_path) as second:
+        first.folder.close()
+        take, ending = second.folder._take, trio.CancelScope()
+
+        def take_and_end() -> object:
+            taken = take()
+            trio.from_thread.run_sync(ending.cancel)
+            return taken
+
+        monkeypatch.setattr(second.folder, "_take", take_and_end)
+        with ending:
+            await second.folder.take_over(Clearing(), Impatient())
+        second.folder.close()
+        assert second.files() == AT_REST
+        with opened(tmp_path) as third:
+            assert third.folder.writable() == tmp_path
+
+
 # Another process
 
 
