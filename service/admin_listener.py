@@ -9,20 +9,20 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
+from service.admin_address import SOCKET_FILE, UNIX, check_admin_address, split_address
 from service.config import Settings
 from service.http.guard import listens_locally
-from service.listener import BACKLOG, bind
+from service.listener import BACKLOG, AddressTaken, bind
+from service.state.lock import FileLock
 from statemachines.errors import ConfigError
 
-UNIX = "unix:"
-SOCKET_FILE = "admin.sock"
-"""In the state folder."""
+LOCK_SUFFIX = ".lock"
 OWNER_ONLY = 0o177
 """What a new socket file must not allow: anything to anybody but its owner."""
 
@@ -54,25 +54,22 @@ def _bound_by_default(
     settings: Settings, folder: Path | None, log: FilteringBoundLogger
 ) -> Iterator[socket.socket | None]:
     """Nobody asked for it, so the service goes on without: clients must not wait for what operators miss."""
-    why = "the state folder cannot be written to"
-    if folder is not None:
-        try:
-            sock = _bind_file(folder / SOCKET_FILE)
-        except ConfigError as error:
-            why = str(error)
-        else:
-            with _until_closed(sock, folder / SOCKET_FILE):
-                yield sock
-            return
-    log.warning("operators have no listener; name one with --admin-listen", why=why)
-    yield None
+    with ExitStack() as held:
+        sock, why = None, "the state folder cannot be written to"
+        if folder is not None:
+            try:
+                sock = held.enter_context(_socket_file(folder / SOCKET_FILE))
+            except ConfigError as error:
+                why = str(error)
+        if sock is None:
+            log.warning("operators have no listener; name one with --admin-listen", why=why)
+        yield sock
 
 
 @contextmanager
 def _bound(address: str, settings: Settings) -> Iterator[socket.socket]:
     if address.startswith(UNIX):
-        path = Path(address.removeprefix(UNIX))
-        with _until_closed(_bind_file(path), path) as sock:
+        with _socket_file(Path(address.removeprefix(UNIX))) as sock:
             yield sock
     else:
         with _bind_loopback(address, settings) as sock:
@@ -80,42 +77,68 @@ def _bound(address: str, settings: Settings) -> Iterator[socket.socket]:
 
 
 def _bind_loopback(address: str, settings: Settings) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
-    if not listens_locally(host):
-        raise ConfigError(
-            f"admin_listen: {host or 'every address'} can be reached from other machines, and what operators see has "
-            "no password; choose a loopback address or unix:/PATH, and put a proxy that asks for one in front"
-        )
+    check_admin_address(address)
+    host, port = split_address(address)
     try:
-        return bind(msgspec.structs.replace(settings, host=host, port=int(port)))
+        return bind(msgspec.structs.replace(settings, host=host, port=port))
+    except AddressTaken as error:
+        raise ConfigError(
+            f"admin_listen: {error}, or is where this service answers clients; choose another port, or unix:/PATH"
+        ) from None
     except ConfigError as error:
         raise ConfigError(f"admin_listen: {error}") from None
 
 
-def _bind_file(path: Path) -> socket.socket:
-    """A socket file for its owner only; one that a server has left behind is replaced.
+@contextmanager
+def _socket_file(path: Path) -> Iterator[socket.socket]:
+    """A socket file that goes with us; whoever wants the same place needs its lock first, also to clear it.
+
+    The file's number alone does not tell whose it is: the system gives the number of a removed file to the next one.
 
     Raises:
         ConfigError: there is something else, a server that answers, or no way to make it.
     """
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        _make_room(path)
-        before = os.umask(OWNER_ONLY)
+    with ExitStack() as held:
         try:
-            sock.bind(str(path))
+            held.callback(FileLock(path.with_name(path.name + LOCK_SUFFIX)).close)
+            _make_room(path)
+            sock = held.enter_context(_bind_file(path))
+        except BlockingIOError:
+            raise _is_taken(path) from None
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise ConfigError(f"admin_listen: {path} cannot be made a socket ({why}); name another path") from None
+        ours = _identity(path)
+        try:
+            yield sock
         finally:
-            os.umask(before)
+            with suppress(OSError):
+                if _identity(path) == ours:
+                    path.unlink()
+
+
+def _bind_file(path: Path) -> socket.socket:
+    """It is for its owner only, from its first moment.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(OWNER_ONLY)
+    try:
+        sock.bind(str(path))
         sock.listen(BACKLOG)
-    except OSError as error:
-        sock.close()
-        why = error.strerror or str(error)
-        raise ConfigError(f"admin_listen: {path} cannot be made a socket ({why}); name another path") from None
-    except ConfigError:
+    except OSError:
         sock.close()
         raise
+    finally:
+        os.umask(before)
     return sock
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    found = path.lstat()
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def _make_room(path: Path) -> None:
@@ -127,8 +150,12 @@ def _make_room(path: Path) -> None:
     if not stat.S_ISSOCK(mode):  # (2)
         raise ConfigError(f"admin_listen: {path} is there already and is no socket; name another path")
     if _is_answered(path):  # (3)
-        raise ConfigError(f"admin_listen: another server answers on {path}; name another path")
+        raise _is_taken(path)
     path.unlink(missing_ok=True)  # (4)
+
+
+def _is_taken(path: Path) -> ConfigError:
+    return ConfigError(f"admin_listen: another server answers on {path}; name another path")
 
 
 def _is_answered(path: Path) -> bool:
@@ -141,19 +168,6 @@ def _is_answered(path: Path) -> bool:
         except (ConnectionRefusedError, FileNotFoundError):
             return False
         return True
-
-
-@contextmanager
-def _until_closed(sock: socket.socket, path: Path) -> Iterator[socket.socket]:
-    """Remove the file with the socket, unless another server has put its own there meanwhile."""
-    with sock:
-        ours = path.lstat().st_ino  # Nobody else's while the socket is open.
-        try:
-            yield sock
-        finally:
-            with suppress(OSError):
-                if path.lstat().st_ino == ours:
-                    path.unlink()
 
 
 def shown(sock: socket.socket) -> str:

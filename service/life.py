@@ -7,7 +7,7 @@ is cut. Nothing waits for HTTP.
 """
 
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from functools import partial
 
@@ -17,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 from service.aftermath import clear_up
 from service.config import Settings
 from service.descriptor_limit import raise_descriptor_limit
+from service.listeners import Listeners
 from service.parts import Parts, Ports
 from service.ready import Ready, address_of
 from service.state.owner import Owner, this_process
@@ -24,6 +25,7 @@ from service.version import own_version
 from statemachines.events import ServiceOpened, ShutdownOrdered
 from statemachines.units import RunnerId
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 EXIT_DONE = 0
 EXIT_INTERRUPTED = 130
 """128 + SIGINT: the runners were killed on demand."""
@@ -62,14 +64,20 @@ class Service:
         parts = self.parts
         listeners = parts.listeners(raise_descriptor_limit())
         with listeners, ExitStack() as held:
+            # First in, last out: who is told to stop once more while tidying up must not leave the rest lying about.
+            signals = held.enter_context(trio.open_signal_receiver(*SIGNALS)) if takes_signals else None
             host, port = listeners.address
             before = parts.state.open(this_process(address_of(host, port), parts.clock.wall_ns()))
             held.callback(parts.state.close)
-            listeners.bind_admin(parts.state.writable())
+            held.enter_context(listeners.operators(parts.state.writable()))
             parts.store.open()
             async with trio.open_nursery() as nursery:
                 with self._starting:
-                    await self._start(nursery, stop, before, takes_signals=takes_signals)
+                    self._listen_to_orders(nursery, signals, stop)
+                    await self._clear_up(before)  # Before memory is read: what orphans hold is about to be free.
+                    behind = partial(self._settle, nursery, listeners, held)
+                    nursery.start_soon(parts.state.take_over, behind, parts.clock)
+                    await self._start(nursery)
                     await listeners.open(
                         nursery, parts.desk, parts.lookout, closing=self._draining, over=self._finished
                     )
@@ -90,24 +98,37 @@ class Service:
 
     # The start
 
-    async def _start(
-        self, nursery: trio.Nursery, stop: trio.Event | None, before: Owner | None, *, takes_signals: bool
+    def _listen_to_orders(
+        self, nursery: trio.Nursery, signals: AsyncIterator[int] | None, stop: trio.Event | None
     ) -> None:
-        """Everything but HTTP; returns when the core has its first figures of memory."""
-        if takes_signals:
-            await nursery.start(self._watch_signals)
+        if signals is not None:
+            nursery.start_soon(self._watch_signals, signals)
         if stop is not None:
             nursery.start_soon(self._watch_stop, stop)
+
+    async def _start(self, nursery: trio.Nursery) -> None:
+        """Everything but HTTP; returns when the core has its first figures of memory."""
         parts = self.parts
-        behind = partial(clear_up, state=self._settings.state, log=self._log)
-        await behind(before)  # Before memory is read: what orphans hold is about to be free.
-        nursery.start_soon(parts.state.take_over, behind, parts.clock)
         runners = parts.runners(nursery)
         nursery.start_soon(parts.reactor.run, parts.executor(runners, self._finish).perform)
         await nursery.start(parts.sampler.run, runners.pids)
         nursery.start_soon(parts.store.run)
         if parts.spare is not None:
             nursery.start_soon(parts.spare.run)
+
+    async def _clear_up(self, before: Owner | None) -> None:
+        await clear_up(before, self._settings.state, self._log)
+
+    async def _settle(self, nursery: trio.Nursery, listeners: Listeners, held: ExitStack, before: Owner | None) -> None:
+        """The state folder has become ours after the start: clear up, and let operators in there if nowhere else."""
+        await self._clear_up(before)
+        if not listeners.miss_operators:
+            return
+        held.enter_context(listeners.operators(self.parts.state.writable()))
+        if self._is_open:
+            await listeners.open_operators(nursery, self.parts.desk, self.parts.lookout, over=self._finished)
+        if not listeners.miss_operators:
+            self._log.info("operators have a listener now", admin=listeners.admin)
 
     def _announce(
         self, ready: Ready, on_ready: Callable[[Ready], None] | None, task_status: trio.TaskStatus[Ready]
@@ -129,11 +150,9 @@ class Service:
 
     # The end
 
-    async def _watch_signals(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as numbers:
-            task_status.started()
-            async for number in numbers:
-                self._order_shutdown(signal.Signals(number).name)
+    async def _watch_signals(self, numbers: AsyncIterator[int]) -> None:
+        async for number in numbers:
+            self._order_shutdown(signal.Signals(number).name)
 
     async def _watch_stop(self, stop: trio.Event) -> None:
         await stop.wait()

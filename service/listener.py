@@ -49,13 +49,10 @@ def bind(settings: Settings) -> socket.socket:
             f"{settings.host} is not a loopback address: whoever reaches it may use and stop every model, without a "
             "password. Listen on 127.0.0.1, or consent with --allow-remote"
         )
-    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        _listen(sock, address, settings)
+        return _listen(family, address, settings)
     except OSError as error:
-        sock.close()
         raise _named(error, settings) from None
-    return sock
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
@@ -67,7 +64,19 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int
     return family, (str(address[0]), int(address[1]))
 
 
-def _listen(sock: socket.socket, address: tuple[str, int], settings: Settings) -> None:
+def _listen(family: socket.AddressFamily, address: tuple[str, int], settings: Settings) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        _set_options(sock, settings)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _set_options(sock: socket.socket, settings: Settings) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -76,8 +85,6 @@ def _listen(sock: socket.socket, address: tuple[str, int], settings: Settings) -
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stall_ms)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_S)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_S)
-    sock.bind(address)
-    sock.listen(BACKLOG)
 
 
 def _named(error: OSError, settings: Settings) -> ConfigError:

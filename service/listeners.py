@@ -5,8 +5,8 @@ of a service is when they want to look.
 """
 
 import socket
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import trio
@@ -40,7 +40,6 @@ class Listeners:
     ) -> None:
         self._settings = settings
         self._log = log
-        self._held = ExitStack()
         self._main: socket.socket | None = None
         self._admin: socket.socket | None = None
         self._clients = Carrier(
@@ -57,14 +56,16 @@ class Listeners:
         Raises:
             AddressTaken, ConfigError: see `service.listener.bind`.
         """
-        self._main = self._held.enter_context(bind(self._settings))
+        self._main = bind(self._settings)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._held.close()
+        assert self._main is not None, "not bound yet"
+        self._main.close()
 
-    def bind_admin(self, folder: Path | None) -> None:
-        """Bind that of operators, if they have one.
+    @contextmanager
+    def operators(self, folder: Path | None) -> Iterator[None]:
+        """Bind that of operators, if they have one, until the context ends.
 
         Args:
             folder: the state folder, if this server may write to it.
@@ -72,7 +73,8 @@ class Listeners:
         Raises:
             ConfigError: see `service.admin_listener.admin_listener`.
         """
-        self._admin = self._held.enter_context(admin_listener(self._settings, folder, self._log))
+        with admin_listener(self._settings, folder, self._log) as self._admin:
+            yield
 
     @property
     def address(self) -> tuple[str, int]:
@@ -90,6 +92,11 @@ class Listeners:
         return shown(self._main) if self._is_for_both else "nowhere"
 
     @property
+    def miss_operators(self) -> bool:
+        """Operators are answered nowhere."""
+        return self._admin is None and not self._is_for_both
+
+    @property
     def _is_for_both(self) -> bool:
         return self._admin is None and listens_locally(self._settings.host)
 
@@ -100,6 +107,10 @@ class Listeners:
         door = Door.BOTH if self._is_for_both else Door.API
         app = create_app(front, lookout=lookout, door=door, log=self._log)
         await nursery.start(self._clients.run, app, self._main, closing)
+        await self.open_operators(nursery, front, lookout, over=over)
+
+    async def open_operators(self, nursery: trio.Nursery, front: Front, lookout: Lookout, *, over: trio.Event) -> None:
+        """Answer those who have a listener of their own until ``over``; for `open`, and when they got theirs later."""
         if self._admin is not None:
             app = create_app(front, lookout=lookout, door=Door.OPERATORS, log=self._log)
             await nursery.start(self._operators.run, app, self._admin, over)

@@ -18,6 +18,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 from service.line_writer import LineWriter
 from service.seldom import Seldom
+from statemachines.decoding import UNDECODABLE
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -118,7 +119,7 @@ def parse_native(line: str) -> NativeLine:
     """A JSON object of `NativeLine`'s shape, or plain text, which counts as debug."""
     try:
         return msgspec.json.decode(line, type=NativeLine)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return NativeLine(line)
 
 

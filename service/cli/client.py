@@ -16,6 +16,7 @@ import trio
 
 from service.cli.addresses import is_loopback
 from service.cli.exits import CommandFailed, NoServer
+from statemachines.decoding import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,7 +155,7 @@ class Client:
     async def _get(self, path: str, shape: type[_Shape]) -> _Shape:
         try:
             return msgspec.json.decode(await self._request("GET", path), type=shape)
-        except msgspec.MsgspecError as error:
+        except UNDECODABLE as error:
             raise CommandFailed(f"the server at {self.url} answered {path} in a way not understood: {error}") from error
 
     async def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
@@ -222,7 +223,7 @@ async def _pour(response: "httpx.Response", send: trio.MemorySendChannel[Piece])
         async for data in response.aiter_bytes():
             try:
                 _pass_on(lines.feed(data), send)
-            except (ServerRefused, msgspec.MsgspecError) as caught:
+            except (ServerRefused, *UNDECODABLE) as caught:
                 error = caught
                 scope.cancel()
     if error is not None:
@@ -263,13 +264,13 @@ def _explained(url: str) -> "Iterator[None]":
         raise NoServer(f"the server at {url} is gone: nobody answers") from error
     except httpx.TimeoutException as error:
         raise CommandFailed(f"the server at {url} did not answer in time; `/debug/state` there may say why") from error
-    except (httpx.HTTPError, msgspec.MsgspecError) as error:
+    except (httpx.HTTPError, *UNDECODABLE) as error:
         raise CommandFailed(f"the connection to {url} broke off; the server's log may say why") from error
 
 
 def _refusal(status: int, body: bytes) -> ServerRefused:
     try:
         message = msgspec.json.decode(body, type=_Problem).error
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         message = ""
     return ServerRefused(status, message or f"the server answered with status {status} and no reason")

@@ -33,7 +33,9 @@ def config(as_json: bool, is_example: bool, check: str | None, **flags: Any) -> 
     if is_example:
         click.echo(example(_resolved(lambda: home_layers(os.environ)).values), nl=False)
         return
-    resolved = _resolved(lambda: sources({**flags, "config": check or flags["config"]}))
+    if check == "":
+        raise WrongSetting("--check names no file")
+    resolved = _resolved(lambda: sources({**flags, "config": flags["config"] if check is None else check}))
     for warning in resolved.warnings:
         click.echo(f"Warning: {warning}", err=True)
     if check is not None:

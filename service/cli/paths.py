@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from service.admin_listener import SOCKET_FILE, UNIX
+from service.admin_address import SOCKET_FILE, UNIX
 from service.cli.configuration import configured_path
 from service.cli.declarations import SETTINGS
 from service.cli.exits import WrongSetting

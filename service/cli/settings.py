@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from service.admin_address import check_admin_address
 from service.cli.configuration import ConfigFile, configuration
 from service.cli.declarations import SETTINGS
 from service.cli.folders import home
@@ -21,6 +22,7 @@ from service.cli.variables import Environment, HomeFolder, OllamaEnvironment
 from service.config import Settings
 from statemachines.errors import ConfigError
 from statemachines.limits import Limits
+from statemachines.units import format_bytes
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -76,6 +78,7 @@ def resolve(layers: Sequence[Source]) -> Resolved:
     found["port"] = Found(place.port, place.port_origin)
     warnings = (*_outranked(found, layers), *(warning for layer in layers for warning in layer.warnings()))
     _check_slots(found["slots"])
+    _check_bodies(found["body_max"], found["bodies_max"])
     resolved = Resolved(
         settings=_build(found),
         values={name: item.value for name, item in found.items()},
@@ -84,6 +87,7 @@ def resolve(layers: Sequence[Source]) -> Resolved:
         file=next((layer.path for layer in layers if isinstance(layer, ConfigFile)), None),
     )
     check_listening(resolved.settings, place)
+    check_admin_address(resolved.settings.admin_listen)
     return resolved
 
 
@@ -122,4 +126,14 @@ def _check_slots(slots: Found) -> None:
         raise ConfigError(
             f"slots: {slots.origin} asks for {slots.value} requests side by side in one runner, which this version "
             "does not serve yet; slots must be 1"
+        )
+
+
+def _check_bodies(one: Found, together: Found) -> None:
+    """A body that is allowed and never finds room would be told to try again for ever."""
+    if together.value < one.value:
+        raise ConfigError(
+            f"bodies_max: {together.origin} gives the bodies of all requests together less room "
+            f"({format_bytes(together.value)}) than body_max ({format_bytes(one.value)}, {one.origin}) allows a single "
+            "one; bodies_max must be body_max or more"
         )

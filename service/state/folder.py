@@ -20,12 +20,13 @@ from service.ports import Clock
 from service.state import owner
 from service.state.files import read_whole, replace_whole
 from service.state.formats import migrate, read_format, refuse_newer
-from service.state.lock import FolderLock
+from service.state.lock import FileLock
 from service.state.owner import OWNER_BYTES_MAX, OWNER_FILE, Owner
 from service.threads import in_thread
 from statemachines.errors import ConfigError
 from statemachines.units import NS_PER_S
 
+LOCK_FILE = "lock"
 JOURNALS = "journals"
 ASK_AGAIN_NS = 10 * NS_PER_S
 """Between two questions whether the server that has the folder has ended."""
@@ -54,7 +55,7 @@ class StateFolder:
     def __init__(self, folder: Path, log: FilteringBoundLogger) -> None:
         self._folder = folder
         self._log = log
-        self._lock: FolderLock | None = None
+        self._lock: FileLock | None = None
         self._standing = Standing.CLOSED
         self._us: Owner | None = None
         self._is_failing = False
@@ -120,12 +121,12 @@ class StateFolder:
             self._log.info("this server has the state folder now", folder=str(self._folder))
             await clear_up(before)
 
-    def _take(self) -> tuple[FolderLock, Owner | None]:
+    def _take(self) -> tuple[FileLock, Owner | None]:
         """Make it, lock it, bring it to our format, sign it; the lock, and who had signed it before."""
         assert self._us is not None
         self._folder.mkdir(parents=True, exist_ok=True)
         refuse_newer(self._folder, read_format(self._folder))  # Before the lock's file is made in it.
-        lock = FolderLock(self._folder)
+        lock = FileLock(self._folder / LOCK_FILE)
         try:
             number = read_format(self._folder)  # Again: whoever had the lock until now may have changed it.
             refuse_newer(self._folder, number)

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from service.state.files import TooLarge, read_whole, replace_whole
+from statemachines.decoding import UNDECODABLE
 from statemachines.errors import ConfigError
 
 FORMAT_FILE = "format"
@@ -77,7 +78,7 @@ def _number_the_folder(folder: Path) -> None:
         found = msgspec.json.decode(read_whole(digests, bytes_max=DIGESTS_BYTES_MAX))
     except FileNotFoundError:
         return
-    except (msgspec.DecodeError, TooLarge):
+    except (*UNDECODABLE, TooLarge):
         found = None
     if isinstance(found, dict) and found.pop("version", 1) == 1:
         replace_whole(digests, msgspec.json.encode(found))

@@ -1,31 +1,34 @@
-"""The lock on a state folder: at most one server at a time holds it.
+"""A lock between servers: at most one at a time holds it.
 
 It is an advisory lock on a file that is never replaced and never removed, for whoever replaced it would hold a lock on
-another file than everybody else. The system lets go of it when the process ends, however it ends, so there is no stale
-lock to be judged. Runners do not inherit it.
+another file than everybody else. Nobody but its owner may open it: who can open it can hold it. The system lets go of
+it when the process ends, however it ends, so there is no stale lock to be judged. Runners do not inherit it.
 """
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
-LOCK_FILE = "lock"
+OWNER_ONLY = 0o600
 
 
-class FolderLock:
+class FileLock:
     """A lock that is held until it is closed.
 
     Args:
-        folder: whose; it is there.
+        path: of the lock's own file; made if it is not there.
 
     Raises:
         BlockingIOError: somebody else holds it.
         OSError: nothing can be locked there.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._fd = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, OWNER_ONLY)
         try:
+            with suppress(PermissionError):  # A disk may have no rights to set.
+                os.fchmod(self._fd, OWNER_ONLY)  # The file may be older than this line, and open to everybody.
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._fd)

@@ -11,6 +11,7 @@ import msgspec
 
 from service.births import ProcessIdentity, own_identity
 from service.version import own_version
+from statemachines.decoding import UNDECODABLE
 from statemachines.units import NS_PER_S
 
 OWNER_FILE = "owner.json"
@@ -53,5 +54,5 @@ def decode(data: bytes) -> Owner | None:
     """The record, or None when it is none: it only explains, and nothing rests on it."""
     try:
         return msgspec.json.decode(data, type=Owner)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return None

@@ -18,6 +18,7 @@ from service.store.background import in_background
 from service.store.folder import FoundModel
 from service.store.identity import Identities, identity_of
 from service.store.names import shown_file
+from statemachines.decoding import UNDECODABLE
 from statemachines.facts import FileIdentity
 
 DIGESTS_MAX = 4_096
@@ -120,7 +121,7 @@ class Digests:
         try:
             data = self._state.read(DIGESTS_FILE, bytes_max=DIGESTS_BYTES_MAX)
             rows = () if data is None else msgspec.json.decode(data, type=_Cache).rows
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *UNDECODABLE):
             self._log.warning("the digests of an earlier run cannot be used; they are computed again")
             rows = ()
         self._known = {row.identity: row.digest for row in rows}

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from statemachines.decoding import UNDECODABLE
 from statemachines.errors import LocalWireError, RemoteWireError
 from statemachines.units import MIB, format_bytes
 from statemachines.wire.messages import Message
@@ -147,5 +148,5 @@ class Decoder(Generic[M]):
     def _unpacked(self, packed: bytearray) -> M:
         try:
             return self._unpack.decode(packed)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNDECODABLE as error:
             raise RemoteWireError(f"a frame that holds no message: {error}") from error

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from service.admin_listener import SOCKET_FILE, admin_listener, shown
+from service.admin_address import SOCKET_FILE
+from service.admin_listener import admin_listener, shown
 from statemachines.errors import ConfigError
 from tests.service.shell import settings
 
@@ -101,8 +102,9 @@ def test_what_is_no_socket_is_neither_used_nor_removed(tmp_path: Path) -> None:
     assert path.read_text() == "mine"
 
 
-@pytest.mark.parametrize("path", ["/nowhere/at/all/ops", "/tmp/" + "x" * 200])
-def test_a_path_that_cannot_be_a_socket_is_refused_by_name(path: str) -> None:
+@pytest.mark.parametrize("name", ["nowhere/at/all/ops", "x" * 200])
+def test_a_path_that_cannot_be_a_socket_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
     with (
         pytest.raises(ConfigError, match=f"admin_listen: {path} cannot be made a socket"),
         admin_listener(settings(admin_listen=f"unix:{path}"), None, LOG),
@@ -116,6 +118,36 @@ def test_a_socket_that_another_server_has_put_there_meanwhile_is_not_removed(tmp
         path.unlink()
         left_behind(path)
     assert path.exists()
+
+
+def test_a_socket_that_another_server_has_put_there_in_our_last_moment_is_not_removed(tmp_path: Path) -> None:
+    """The socket is closed before its file goes, and the file's number may be given to the next one at once."""
+    path = tmp_path / "ops"
+    with admin_listener(settings(admin_listen=f"unix:{path}"), None, LOG) as sock:
+        assert sock is not None
+        sock.close()
+        number = path.stat().st_ino
+        path.unlink()
+        for _ in range(100):
+            left_behind(path)
+            if path.stat().st_ino == number:
+                break
+            path.unlink()
+    assert path.exists()
+
+
+def test_a_place_that_another_server_is_about_to_take_or_to_leave_is_left_to_it(tmp_path: Path) -> None:
+    """In both moments nobody answers there yet, or any more."""
+    path = tmp_path / "ops"
+    config = settings(admin_listen=f"unix:{path}")
+    with admin_listener(config, None, LOG) as sock:
+        assert sock is not None
+        sock.close()
+        with pytest.raises(ConfigError, match="another server answers on"), admin_listener(config, None, LOG):
+            pass
+        assert path.exists()
+    with admin_listener(config, None, LOG):
+        connect(path)
 
 
 def test_a_port_of_this_machine_will_do() -> None:
@@ -144,6 +176,7 @@ def test_a_taken_port_is_refused_by_the_name_of_the_setting() -> None:
         ):
             pass
     assert type(caught.value) is ConfigError
+    assert "choose another port, or unix:/PATH" in str(caught.value)
 
 
 def test_where_nobody_asked_for_one_the_service_goes_on_without() -> None:

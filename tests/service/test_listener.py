@@ -1,5 +1,6 @@
 """The listening socket: bound early, honest about a taken port, closed to others."""
 
+import errno
 import socket
 import sys
 
@@ -48,6 +49,15 @@ def test_localhost_is_loopback() -> None:
 def test_an_address_that_is_not_ours_is_a_config_error(host: str) -> None:
     with pytest.raises(ConfigError, match="host"):
         bind(settings(host=host, port=0, allow_remote=True))
+
+
+def test_a_kind_of_address_that_this_machine_does_not_have_is_a_config_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_ipv6(family: int, *_: object) -> socket.socket:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr(socket, "socket", without_ipv6)
+    with pytest.raises(ConfigError, match="host: ::1 is no address of this machine"):
+        bind(settings(host="::1", port=0))
 
 
 def test_a_client_may_be_given_all_the_time_there_is() -> None:

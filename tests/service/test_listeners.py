@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from service.admin_listener import SOCKET_FILE
+from service.admin_address import SOCKET_FILE
+from service.admin_listener import LOCK_SUFFIX
 from service.http.routes import OPERATORS
 from service.listeners import Listeners
 from service.logs import make_log
@@ -48,8 +49,7 @@ async def running(folder: Path, **changes: object) -> AsyncIterator[Running]:
     front = FakeFront(settings(port=0, **changes))
     log = make_log(log_format="json", level="warning")
     listeners = Listeners(front.settings, log, descriptors=1024, new_label=lambda: "label")
-    with trio.fail_after(HANG_S), listeners:
-        listeners.bind_admin(folder)
+    with trio.fail_after(HANG_S), listeners, listeners.operators(folder):
         async with trio.open_nursery() as nursery:
             service = Running(listeners, folder, trio.Event(), trio.Event())
             await listeners.open(nursery, front, lookout_of(front), closing=service.closing, over=service.over)
@@ -87,7 +87,7 @@ async def test_a_listener_for_others_shows_operators_nothing_and_their_socket_sh
         assert str(tmp_path).encode() not in refused
         assert (await service.admin(path)).startswith(b"HTTP/1.1 200")
         assert (await service.admin(path, "Host: evil.example")).startswith((b"HTTP/1.1 403", b"HTTP/1.1 400"))
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path) == [SOCKET_FILE + LOCK_SUFFIX]
 
 
 async def test_health_is_at_both_and_models_only_where_clients_are(tmp_path: Path) -> None:

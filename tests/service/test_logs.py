@@ -121,6 +121,7 @@ def test_a_closed_standard_error_is_not_the_services_problem() -> None:
         ("ggml_abort: something", ("debug", "ggml_abort: something")),
         ("{not json}", ("debug", "{not json}")),
         ('["a list"]', ("debug", '["a list"]')),
+        ('{"x":' + "[" * 2000, ("debug", '{"x":' + "[" * 2000)),
     ],
 )
 def test_native_output_is_debug_unless_it_says_otherwise(line: str, expected: tuple[str, str]) -> None:

@@ -67,15 +67,17 @@ async def test_a_refusal_without_words_names_its_status(server: FakeServer) -> N
         await ask(server)
 
 
-async def test_an_answer_that_is_no_json_is_a_broken_connection(server: FakeServer) -> None:
-    server.reply("POST /api/chat", b"<html>\n")
+@pytest.mark.parametrize("line", [b"<html>\n", b'{"error":"\xff"}\n', b"[" * 100_000 + b"\n"])
+async def test_an_answer_that_is_no_json_is_a_broken_connection(server: FakeServer, line: bytes) -> None:
+    server.reply("POST /api/chat", line)
     with pytest.raises(CommandFailed, match="broke off"):
         await ask(server)
 
 
-async def test_a_table_that_is_not_understood_is_said_so(server: FakeServer) -> None:
+@pytest.mark.parametrize("table", [{"models": "none"}, b'{"models": "\xff"}'])
+async def test_a_table_that_is_not_understood_is_said_so(server: FakeServer, table: object) -> None:
     server.replies["GET /api/tags"] = []
-    server.reply("GET /api/tags", {"models": "none"})
+    server.reply("GET /api/tags", table)
     with pytest.raises(CommandFailed, match="answered /api/tags in a way not understood"), leaf_errors():
         async with connect(server.url) as client:
             await client.models()

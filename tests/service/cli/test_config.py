@@ -139,6 +139,9 @@ def test_a_file_can_be_checked_before_it_is_put_in_place(tmp_path: Path) -> None
     done = roundhouse("config", "--check", str(bad), home=tmp_path, **environ)
     assert ended(done, 2) == ""
     assert "the nearest one is wait_s" in done.stderr
+    done = roundhouse("config", "--check", "", home=tmp_path)
+    assert ended(done, 2) == ""
+    assert "--check names no file" in done.stderr
 
 
 def test_the_example_says_the_defaults_and_changes_nothing_as_it_is(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_every_type_of_value_has_its_toml_form(path: Path) -> None:
         demo = true
         origins = ["https://a.example", "https://*.b.example"]
         models = "~/ggufs"
-        body_max = "1.5GB"
+        body_max = "0.1GB"
         facts_memory = 1000
         host_budget = "none"
         context_length = 2048
@@ -72,7 +72,7 @@ def test_every_type_of_value_has_its_toml_form(path: Path) -> None:
     assert (settings.host, settings.port, settings.demo) == ("127.0.0.1", 8080, True)
     assert settings.origins == ("https://a.example", "https://*.b.example")
     assert settings.models == Path("~/ggufs").expanduser()
-    assert (settings.body_bytes_max, settings.facts_memory_bytes) == (1_500_000_000, 1000)
+    assert (settings.body_bytes_max, settings.facts_memory_bytes) == (100_000_000, 1000)
     assert (settings.limits.host_budget_bytes, settings.context_length) == (None, 2048)
     assert settings.limits.keep_alive_default_ns == FOREVER_NS
     assert settings.limits.keep_alive_max_ns == 5400 * NS_PER_S

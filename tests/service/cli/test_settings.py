@@ -270,6 +270,18 @@ def test_more_than_one_slot_is_refused_by_name() -> None:
         settings(ROUNDHOUSE_SLOTS="2")
 
 
+def test_bodies_that_could_never_find_room_are_refused_with_both_settings() -> None:
+    assert settings(ROUNDHOUSE_BODIES_MAX="1MiB", ROUNDHOUSE_BODY_MAX="1MiB").bodies_bytes_max == 1 << 20
+    with pytest.raises(ConfigError, match=r"^bodies_max: ROUNDHOUSE_BODIES_MAX gives .* \(1\.0 KiB\) .* the default\)"):
+        settings(ROUNDHOUSE_BODIES_MAX="1KiB")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:9000", "[::]:9000", "192.0.2.7:9000"])
+def test_an_address_of_operators_that_others_reach_is_refused_before_it_is_bound(address: str) -> None:
+    with pytest.raises(ConfigError, match=r"^admin_listen: .* can be reached from other machines"):
+        settings(ROUNDHOUSE_ADMIN_LISTEN=address)
+
+
 def test_a_home_is_found_and_a_relative_folder_becomes_absolute() -> None:
     assert settings({"models": "~/ggufs"}).models == Path("~/ggufs").expanduser()
     assert settings({"models": "ggufs"}).models == Path.cwd() / "ggufs"

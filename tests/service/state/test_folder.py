@@ -222,10 +222,11 @@ def test_what_the_record_of_a_dead_server_says_does_not_matter(tmp_path: Path) -
         assert (place.before, place.warnings()) == (None, [])
 
 
+NOT_UTF8 = b'{"process":{"pid":1,"birth":1},"address":"\xff","version":"","since_ns":1}'
 BEYOND_ALL_CALENDARS = b'{"process":{"pid":1,"birth":1},"address":"","version":"","since_ns":1%s}' % (b"0" * 30)
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b'{"process": 1}', b"\xff", BEYOND_ALL_CALENDARS])
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"process": 1}', b"\xff", NOT_UTF8, b"[" * 4000, BEYOND_ALL_CALENDARS])
 def test_a_record_that_is_none_is_nobody(data: bytes) -> None:
     assert decode(data) is None
 
@@ -253,12 +254,12 @@ def test_a_newer_folder_is_refused_and_left_as_it_is(tmp_path: Path, taken: bool
 def test_a_folder_that_becomes_newer_while_its_lock_is_asked_for_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Late(folder_module.FolderLock):
-        def __init__(self, folder: Path) -> None:
-            super().__init__(folder)
-            (folder / "format").write_bytes(b"7")
+    class Late(folder_module.FileLock):
+        def __init__(self, path: Path) -> None:
+            super().__init__(path)
+            path.with_name("format").write_bytes(b"7")
 
-    monkeypatch.setattr(folder_module, "FolderLock", Late)
+    monkeypatch.setattr(folder_module, "FileLock", Late)
     with pytest.raises(ConfigError):
         Place(tmp_path).folder.open(US)
     monkeypatch.undo()

@@ -44,7 +44,17 @@ async def test_the_digests_of_a_folder_without_a_format_are_kept(shelf: Shelf) -
     assert [row for row in shelf.lines.rows() if row["level"] == "warning"] == []
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b'{"version":2,"rows":[]}', b" " * (formats.DIGESTS_BYTES_MAX + 1)])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"[]",
+        b'{"version":2,"rows":[]}',
+        b'{"version":1,"rows":[["\xff"]]}',
+        b"[" * 100_000,
+        b" " * (formats.DIGESTS_BYTES_MAX + 1),
+    ],
+)
 def test_a_cache_that_means_nothing_is_dropped(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "digests.json").write_bytes(content)
     with opened(tmp_path) as place:

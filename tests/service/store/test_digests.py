@@ -87,9 +87,12 @@ async def test_a_split_model_has_the_digest_of_its_parts_digests(shelf: Shelf) -
     assert shelf.find("m").digest == hashlib.sha256(lines.encode()).hexdigest()
 
 
-@pytest.mark.parametrize("content", ["", "{", "{}", '{"rows": [[[1, 2, 3], "x"]]}'])
-async def test_a_cache_that_cannot_be_used_is_made_anew(shelf: Shelf, content: str) -> None:
-    (shelf.state / DIGESTS_FILE).write_text(content)
+NOT_UTF8 = b'{"rows":[[{"device":1,"inode":2,"size_bytes":3,"modified_ns":4},"\xff"]]}'
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"rows": [[[1, 2, 3], "x"]]}', NOT_UTF8])
+async def test_a_cache_that_cannot_be_used_is_made_anew(shelf: Shelf, content: bytes) -> None:
+    (shelf.state / DIGESTS_FILE).write_bytes(content)
     shelf.put("a.gguf")
     store = shelf.reopened()
     assert store.find("a").digest is None
