@@ -5,7 +5,7 @@ beside it. What a client may take its time for is the deadline of the reading, a
 
 - HEAD: `head_ns`, from the accept for the first request, from its first byte for a later one. Half a head is answered
   with 408, silence with silence.
-- BETWEEN two requests: `idle_connection_ns`; then the connection is closed.
+- BETWEEN two requests: `idle_connection_ns`; then the connection is closed. Line ends begin no request.
 - REQUEST: none here. Its body has a limit where it is read (408), its answer where it is sent: a client that takes
   nothing for `client_stall_ns` loses its connection, and with it its request, and nothing else.
 
@@ -31,7 +31,7 @@ from structlog.typing import FilteringBoundLogger
 
 from service.client_stream import ClientStream
 from service.config import Settings
-from service.http1 import Http1, Turn
+from service.http1 import LINE_END, Http1, Turn
 from statemachines.units import KIB, NS_PER_S
 
 LINGER_S = 5
@@ -118,7 +118,7 @@ class Connection(TCPServer):
         """Hand over what comes, to its end."""
         while data := await self._client.receive_some(self._room_bytes):
             self._has_spoken = True
-            if self._stage is Stage.BETWEEN:
+            if self._stage is Stage.BETWEEN and data.strip(LINE_END):
                 self._enter(Stage.HEAD)
             self._head_bytes += len(data)
             await self._http.handle(RawData(data))

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import h11
 import trio
@@ -11,6 +12,9 @@ from hypercorn.trio.worker_context import EventWrapper
 
 _LENGTHS = frozenset((b"content-length", b"transfer-encoding"))
 """Two answers to how long a body is. A proxy may believe the other one, and let a second request through as a body."""
+
+
+LINE_END = b"\r\n"
 
 
 class HeadRefused(Exception):
@@ -43,18 +47,44 @@ class Turn(EventWrapper):
 
 
 class Conversation(h11.Connection):
-    """What a client says behind the last request that it may make is heard and forgotten.
+    """Line ends before a request and whatever comes behind the last one that a client may make: heard and forgotten.
 
     A line's end behind a body is common among clients that write HTTP by hand. h11 takes it for a broken protocol, and
-    hypercorn then ends the request that is under way.
+    hypercorn then ends the request that is under way, or gives the client a second answer (RFC 9112, section 2.2).
     """
 
     def receive_data(self, data: bytes) -> None:
-        if self.their_state is not h11.MUST_CLOSE:
-            super().receive_data(data)
+        if self.their_state is h11.MUST_CLOSE:
+            return
+        if data and self.their_state is h11.IDLE and not self.trailing_data[0]:
+            data = data.lstrip(LINE_END)
+            if not data:
+                return  # Of an empty piece h11 would make the client's last word.
+        super().receive_data(data)
+
+    def start_next_cycle(self) -> None:
+        super().start_next_cycle()
+        early = self.trailing_data[0]
+        self._receive_buffer.maybe_extract_at_most(len(early) - len(early.lstrip(LINE_END)))
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         return h11.NEED_DATA if self.their_state is h11.MUST_CLOSE else super().next_event()
+
+
+def _word(value: bytes) -> str:
+    """As hypercorn reads it, who takes more for a space than HTTP does: what we do not see here it would serve."""
+    return value.decode("latin-1").strip().lower()
+
+
+def _is_legible(target: bytes) -> bool:
+    """Whether the framework can take the target apart; it may be a whole address. Its own attempt has no answer."""
+    if target.startswith(b"/"):
+        return True
+    try:
+        urlsplit(unquote(target.partition(b"?")[0].decode("ascii")))
+    except ValueError:
+        return False
+    return True
 
 
 class Http1(H11Protocol):
@@ -89,8 +119,10 @@ class Http1(H11Protocol):
             raise HeadRefused(400)
         if len(event.headers) > self.fields_max:
             raise HeadRefused(431)
-        if any(name == b"upgrade" and value.strip().lower() == b"websocket" for name, value in event.headers):
+        if any(name == b"upgrade" and _word(value) == "websocket" for name, value in event.headers):
             raise HeadRefused(403)
+        if not _is_legible(event.target):
+            raise HeadRefused(400)
 
     async def _send_h11_event(self, event: Any) -> None:
         try:

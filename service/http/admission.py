@@ -8,7 +8,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from service.http import guard
 from service.http.cors import Origins, is_same_origin
-from service.http.replies import BARE_TEXT, reply
+from service.http.replies import BARE_TEXT, no_content, reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,14 @@ class Admission:
         """
         host, method = current_request.headers.get("Host", ""), current_request.method
         if self.is_guarded and not guard.may_name(host, self.machine_name):  # (1)
-            return _empty(403)
+            return _forbidden()
         origin = self._foreign_origin(host)
         if origin and not self.origins.allow(origin):  # (2)
-            return _empty(403)
+            return _forbidden()
         if origin and method == "OPTIONS":  # (3)
-            return reply(b"", 204, BARE_TEXT, self.origins.preflight_headers(origin))
+            return no_content(self.origins.preflight_headers(origin))
         if method == "OPTIONS" and self.is_guarded and self._is_name(host):  # (4)
-            return _empty(204)
+            return no_content()
         if method == "HEAD" and current_request.endpoint not in self.with_head and current_request.url_rule:  # (5)
             raise MethodNotAllowed(sorted((current_request.url_rule.methods or set()) - {"HEAD"}))
         return None
@@ -66,5 +66,5 @@ class Admission:
         return host is not None and guard.is_allowed_name(host, self.machine_name)
 
 
-def _empty(status: int) -> Response:
-    return reply(b"", status, BARE_TEXT)
+def _forbidden() -> Response:
+    return reply(b"", 403, BARE_TEXT)

@@ -156,9 +156,14 @@ def _current() -> StackedRequest:
 
 def _note(log: FilteringBoundLogger, request: StackedRequest, status: int) -> None:
     """One line an answer, at its beginning; the path as it came, because its escapes are what keeps a log clean."""
-    path = cast(dict[str, Any], request.scope)["raw_path"].decode("ascii", "replace").partition("?")[0]
+    path = _raw_path(request)
     label = request.exchange.label
     log.debug("answering", request=label, method=request.method, path=quoted(path), status=status)
+
+
+def _raw_path(request: StackedRequest) -> str:
+    raw: bytes = cast(dict[str, Any], request.scope)["raw_path"]
+    return raw.decode("ascii", "replace")
 
 
 def _pattern(request: StackedRequest) -> str:
@@ -175,13 +180,16 @@ def _view(handler: Handler) -> Callable[..., Awaitable[Response]]:
 
 
 def _slash_redirect(app: App) -> Response | None:
-    """To the same path without its trailing slash, where that is a route of the method: 301 for GET, else 307."""
-    path, query = current_request.path, current_request.query_string.decode("latin-1")
-    if not path.endswith("/") or path == "/":
+    """To the same path without its trailing slash, where that is a route of the method: 301 for GET, else 307.
+
+    The path as it came: what its escapes stand for may not be said in a head.
+    """
+    raw, query = _raw_path(_current()), current_request.query_string.decode("latin-1")
+    if not (raw.startswith("/") and raw.endswith("/")) or raw == "/":
         return None
-    if not _is_route(app.url_map.bind("", default_method=current_request.method), path[:-1]):
+    if not _is_route(app.url_map.bind("", default_method=current_request.method), current_request.path[:-1]):
         return None
-    target = path[:-1] + (f"?{query}" if query else "")
+    target = "/" + raw.strip("/") + (f"?{query}" if query else "")  # Two at the beginning would name a server.
     return reply(b"", 301 if current_request.method == "GET" else 307, BARE_TEXT, {"Location": target})
 
 

@@ -37,6 +37,16 @@ class BodyRoom:
 class RefusableBody(TrioBody):
     """A body that may be given up while it comes; whoever waits for it gets the error, as for one that is too large."""
 
+    @property
+    def is_given_up(self) -> bool:
+        """Too large, or refused: what still comes of it is dropped."""
+        return self._must_raise is not None
+
+    def append(self, data: bytes) -> None:
+        super().append(data)
+        if self.is_given_up:
+            self._data.clear()
+
     def refuse(self, error: Exception) -> None:
         self._must_raise = error
         self._data.clear()

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
@@ -73,6 +74,10 @@ class Exchange:
     def header(self, name: str) -> str:
         return str(current_request.headers.get(name, ""))
 
+    def has_header(self, name: str) -> bool:
+        """Whether there is one of this name, be it empty: a second one may follow that is not."""
+        return name in current_request.headers
+
     def query(self, name: str) -> str:
         """A parameter behind the path's question mark; an empty string when it is not there."""
         return str(current_request.args.get(name, ""))
@@ -101,8 +106,7 @@ class Connection(TrioASGIHTTPConnection):
     """
 
     def __init__(self, app: Quart, scope: HTTPScope) -> None:
-        # A target without a path ("GET ?a HTTP/1.1") is legal for the parser below and not for the framework above.
-        super().__init__(app, {**scope, "path": scope["path"] or "/"})
+        super().__init__(app, {**scope, "path": _path(scope["path"])})
         self._sending: LateStart | None = None
         self._body_bytes = 0
 
@@ -131,11 +135,16 @@ class Connection(TrioASGIHTTPConnection):
             nursery.cancel_scope.cancel()
 
     def _make_room(self, request: QuartRequest, count: int) -> None:
-        """For what has come of its body, or else give that up."""
+        """For what has come of its body, or else give that up; of what is given up nothing is kept."""
+        room, body = cast(App, self.app).body_room, cast(RefusableBody, request.body)
+        if body.is_given_up:
+            room.give_back(self._body_bytes)
+            self._body_bytes = 0
+            return
         try:
-            cast(App, self.app).body_room.take(count)
+            room.take(count)
         except ApiError as refused:
-            cast(RefusableBody, request.body).refuse(refused)
+            body.refuse(refused)
         else:
             self._body_bytes += count
 
@@ -154,6 +163,11 @@ class Connection(TrioASGIHTTPConnection):
                     raise
                 await self._send_response(sending, await app.answer_instead(request, error))
                 nursery.cancel_scope.cancel()
+
+
+def _path(target: str) -> str:
+    """The path of a target that may be a whole address, or have none ("GET ?a HTTP/1.1")."""
+    return target if target.startswith("/") else urlsplit(target).path or "/"
 
 
 class App(QuartTrio):

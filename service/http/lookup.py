@@ -2,6 +2,7 @@
 
 from service.front import Front, StoredModel
 from service.http.errors import ApiError, from_refusal
+from service.store.names import NAME_CHARS_MAX
 from statemachines.errors import RefusalCode, RequestRefused
 from statemachines.facts import ModelFacts
 
@@ -17,6 +18,8 @@ def find_model(front: Front, reference: str, *, absent_text: str) -> StoredModel
     """
     if not reference.strip():
         raise ApiError(404, absent_text)
+    if len(reference) > NAME_CHARS_MAX:  # Spaces around a name do not count, and yet come back in every answer.
+        raise ApiError(400, INVALID_NAME_TEXT)
     try:
         return front.store.find(reference)
     except RequestRefused as error:

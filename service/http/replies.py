@@ -21,6 +21,14 @@ def reply(body: bytes, status: int, content_type: str, headers: Mapping[str, str
     return Response(body, status=status, content_type=content_type, headers=dict(headers or {}))
 
 
+def no_content(headers: Mapping[str, str] | None = None) -> Response:
+    """A 204, which must not say how long nothing is (RFC 9110, section 8.6)."""
+    response = Response(b"", status=204, headers=dict(headers or {}))
+    response.headers.remove("Content-Length")
+    response.headers.remove("Content-Type")
+    return response
+
+
 def stream_reply(pieces: AsyncGenerator[bytes, None], content_type: str) -> Response:
     """An answer that is sent piece by piece, as long as it takes: it has no deadline of the framework's."""
     response = Response(pieces, content_type=content_type)

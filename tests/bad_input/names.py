@@ -79,6 +79,8 @@ def rows() -> Iterator[Row]:
         for about, name in ABSENT.items():
             yield row(about, path, {"model": name}, 404, f"model '{_shown(path, name)}' not found")
     yield row("5,000 spaces", "/api/generate", {"model": " " * 5_000}, *_blank("/api/generate", " " * 640 + CUT_OFF))
+    for path in GOOD:
+        yield row("a name among spaces", path, {"model": "demo" + " " * 5_000}, 400, "invalid model name")
     twice = b'{"model":"demo","model":"nope","prompt":"hi"}'
     yield Row("two names, of which the later one counts", "/api/generate", twice, 404, "model 'nope' not found")
     yield row("its old field", "/api/show", {"model": "", "name": "../x"}, 400, "invalid model name")

@@ -2,6 +2,7 @@
 
 import os
 import resource
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -34,8 +35,12 @@ class Looked:
         return dict(row.decode().split("=", 1) for row in rows if row)
 
     def targets(self) -> list[str]:
-        """What each of its descriptors leads to."""
-        return [os.readlink(link) for link in sorted((self._folder / "fd").iterdir(), key=lambda one: int(one.name))]
+        """What each of its descriptors leads to; one that is closed while we look leads nowhere."""
+        found = []
+        for link in sorted((self._folder / "fd").iterdir(), key=lambda one: int(one.name)):
+            with suppress(FileNotFoundError):
+                found.append(os.readlink(link))
+        return found
 
     def mapped(self, file_name: str) -> set[str]:
         """How the process has mapped a file: what it may do with the pages."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import product
 
 import pytest
 import trio
@@ -231,10 +232,10 @@ async def test_a_fault_on_one_connection_stays_there(
 async def test_a_handshake_for_a_websocket_leaves_no_connection_behind() -> None:
     """Neither a whole one with frames behind it nor half of one."""
     whole = ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13")
-    for fields in (whole, ()):
-        request = get("/", "Upgrade: websocket", *fields).replace(b": close", b": Upgrade") + b"\x81\x05hello"
+    for fields, word in product((whole, ()), (b"websocket", b"WebSocket", b"websocket\xa0", b"\x85websocket")):
+        request = get("/", "Upgrade: WORD", *fields).replace(b": close", b": Upgrade").replace(b"WORD", word)
         async with served(front_with()) as address:
-            assert (await exchange(address, request)).startswith(b"HTTP/1.1 403 ")
+            assert (await exchange(address, request + b"\x81\x05hello")).startswith(b"HTTP/1.1 403 ")
 
 
 async def test_a_body_of_two_lengths_hides_no_second_request() -> None:
@@ -254,6 +255,41 @@ async def test_what_is_said_behind_the_last_request_costs_nobody_an_answer(behin
         answer = await exchange(address, request + behind)
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert answer.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("ends", [b"\r\n", b"\n", b"\r\n" * 50])
+async def test_line_ends_before_a_request_are_none(ends: bytes) -> None:
+    """Those that come with what is before them, and those that come alone."""
+    asked = post("/api/show", b'{"model":"demo"}').replace(b"Connection: close\r\n", b"")
+    async with served(front_with()) as address, client(address) as stream:
+        for request in (ends + KEPT, asked + ends, asked + ends, KEPT):
+            assert (await one_answer(stream, request)).startswith(b"HTTP/1.1 200 ")
+        await stream.send_all(ends)
+        await wait_all_tasks_blocked()
+        answer = await one_answer(stream)
+        assert (answer[:13], answer.count(b"HTTP/1.1")) == (b"HTTP/1.1 200 ", 1)
+
+
+async def test_line_ends_begin_no_head(mock_clock: MockClock) -> None:
+    limits = {"head_ns": 3 * NS_PER_S, "idle_connection_ns": 9 * NS_PER_S}
+    async with served(front_with(**limits)) as address, client(address) as stream:
+        await one_answer(stream)
+        await stream.send_all(b"\r\n")
+        await pass_time(mock_clock, 6)
+        assert b" 200 " in await one_answer(stream)
+        await stream.send_all(b"\r\n")
+        await pass_time(mock_clock, 6)
+        await stream.send_all(b"\r\n")
+        await pass_time(mock_clock, 4)
+        assert await heard(stream) == b""
+
+
+@pytest.mark.parametrize("target", [b"http://[", b"http://%5B", b"//[", b"http://\xe2\x84\x80.example/"])
+async def test_a_target_that_cannot_be_taken_apart_is_a_bad_request(target: bytes) -> None:
+    async with served(front_with()) as address:
+        answer = await exchange(address, get("TARGET").replace(b"TARGET", target))
+    assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 404 "))
+    assert b"x-request-id: fake-" in answer
 
 
 async def test_what_is_said_while_the_last_answer_is_made_does_not_end_it() -> None:

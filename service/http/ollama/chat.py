@@ -22,6 +22,7 @@ from service.http.ollama.asking import (
     refuse_unserved,
 )
 from service.http.options import read_options
+from service.quoting import quoted
 from statemachines.wire.messages import ChatMessage
 
 
@@ -70,7 +71,7 @@ def find_chat_model(exchange: Exchange, reference: str) -> StoredModel:
     """
     if not reference.strip():
         raise ApiError(400, MODEL_REQUIRED_TEXT)
-    return find_model(exchange.front, reference, absent_text=f"model '{reference}' not found")
+    return find_model(exchange.front, reference, absent_text=f"model '{quoted(reference)}' not found")
 
 
 def shape(text: str) -> dict[str, object]:

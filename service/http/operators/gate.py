@@ -52,4 +52,4 @@ def judge(exchange: Exchange) -> None:
 
 
 def _is_from_here(exchange: Exchange) -> bool:  # (4)
-    return is_loopback(exchange.peer) and not any(exchange.header(name) for name in PROXY_HEADERS)
+    return is_loopback(exchange.peer) and not any(map(exchange.has_header, PROXY_HEADERS))

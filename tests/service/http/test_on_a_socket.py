@@ -84,6 +84,16 @@ async def test_a_redirect_stays_on_this_server(front: FakeFront) -> None:
     assert (status, headers[b"location"]) == (301, [b"/api/tags"])
 
 
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [("POST", "/api/blobs/%00/"), ("DELETE", "/api/user/keys/a%0d%0aX:b/"), ("DELETE", "/api/user/keys/a%3Fb%23c/")],
+)
+async def test_a_redirect_says_escapes_as_they_came(front: FakeFront, method: str, target: str) -> None:
+    async with served(front) as address:
+        status, headers = head_of(await exchange(address, get(target, method=method)))
+    assert (status, headers[b"location"]) == (307, [target[:-1].encode()])
+
+
 async def test_two_host_headers_reach_no_handler(front: FakeFront) -> None:
     async with served(front) as address:
         status, _ = head_of(await exchange(address, get("/api/version", "Host: evil.example")))

@@ -32,6 +32,7 @@ MAY_NOT = [
     pytest.param(Door.OPERATORS, "", {"Host": "rebound.example.com"}, id="a rebound name at the admin socket"),
     pytest.param(Door.OPERATORS, "", {"Origin": "http://evil.example"}, id="a stranger's page at the admin socket"),
     *(pytest.param(Door.BOTH, "127.0.0.1", {name: "x"}, id=f"a proxy by {name}") for name in PROXY_HEADERS),
+    *(pytest.param(Door.BOTH, "127.0.0.1", {name: ""}, id=f"a proxy by an empty {name}") for name in PROXY_HEADERS),
 ]
 
 
