@@ -1,6 +1,7 @@
 """What a server that ended without stopping has left behind: cleared up by the next one, and said in one line."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from service.orphans import end_orphans, find_orphans
 from service.state.owner import Owner
-from service.threads import in_thread
+from service.threads import NoThread, in_thread
 
 LOOK_S = 10
 """How long the start waits for both; the system can hold up a look at a process that hangs in it."""
@@ -24,11 +25,14 @@ async def clear_up(before: Owner | None, state: Path, log: FilteringBoundLogger)
         state: that folder.
     """
     known = {} if before is None else before.words()
-    with trio.move_on_after(LOOK_S) as look:
+    orphans: Sequence[psutil.Process] = ()
+    has_looked = False
+    with trio.move_on_after(LOOK_S), suppress(NoThread):
         orphans = await in_thread(partial(find_orphans, state))
         remaining = await in_thread(partial(end_orphans, orphans))
         known |= _pids(orphans, remaining)
-    if look.cancelled_caught:
+        has_looked = True
+    if not has_looked:
         log.warning("processes could not be looked through for runners that a dead server may have left", **known)
     elif before is not None:
         log.warning("the server before this one ended without stopping", **known)

@@ -12,6 +12,7 @@ import os
 import select
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TextIO
 
 PIECE_BYTES = select.PIPE_BUF
@@ -81,7 +82,8 @@ class LineWriter:
             while data and _has_room(fd):
                 data = data[os.write(fd, data[:PIECE_BYTES]) :]
         except BrokenPipeError:
-            self._look_away(fd)
+            with suppress(OSError):  # No descriptor is left for that now: the next line tries again.
+                self._look_away(fd)
         except OSError:
             return data
         return data

@@ -28,6 +28,7 @@ from service.oom import OomWatch, OomWitness
 from service.output import Lines
 from service.ports import ByteLink, unheard
 from service.socket_link import SocketLink
+from service.threads import thread_needed
 from statemachines.events import Exit, MemoryBound
 from statemachines.wire.exits import ExitStatus
 
@@ -217,13 +218,14 @@ class RunnerProcesses:
 
     async def _open(self, kind: EnvironmentClass, fd: int) -> trio.Process:
         limit = () if kind.memory_bytes is None else ("--memory-bytes", str(kind.memory_bytes))
-        return await trio.lowlevel.open_process(
-            (*self._command, kind.task, "--fd", str(fd), OWNER_FLAG, self._owner, *limit),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=(fd,),
-            cwd=NEUTRAL_FOLDER,
-            env={**runner_environment(self._environment), **kind.variables},
-            start_new_session=True,  # A terminal's Ctrl-C and hang-up are for the service, which decides for all.
-        )
+        with thread_needed():
+            return await trio.lowlevel.open_process(
+                (*self._command, kind.task, "--fd", str(fd), OWNER_FLAG, self._owner, *limit),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(fd,),
+                cwd=NEUTRAL_FOLDER,
+                env={**runner_environment(self._environment), **kind.variables},
+                start_new_session=True,  # A terminal's Ctrl-C and hang-up are for the service, which decides for all.
+            )

@@ -75,9 +75,12 @@ class Sampler:
         """Beside the loop.
 
         Raises:
-            DeviceError: the devices do not tell.
+            DeviceError: the devices do not tell, or there is no thread or no descriptor to ask them with.
         """
-        return await in_thread(partial(self._devices.sample, pids))
+        try:
+            return await in_thread(partial(self._devices.sample, pids))
+        except OSError as error:
+            raise DeviceError(error.strerror or repr(error)) from error
 
     def _complain(self, error: DeviceError) -> None:
         if not self._is_failing:

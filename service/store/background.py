@@ -13,6 +13,8 @@ from typing import Generic, TypeVar
 import msgspec
 import trio
 
+from service.threads import thread_needed
+
 T = TypeVar("T")
 
 LOWEST_PRIORITY = 19
@@ -32,6 +34,7 @@ async def in_background(work: Callable[[Callable[[], bool]], T]) -> T | None:
     """Run ``work`` in a quiet thread; it gets a function that says whether nobody wants its result any more.
 
     Raises:
+        NoThread: the system gives none.
         Exception: what ``work`` raised.
     """
     job: _Job[T] = _Job()
@@ -47,7 +50,8 @@ async def in_background(work: Callable[[Callable[[], bool]], T]) -> T | None:
         with contextlib.suppress(trio.RunFinishedError):
             token.run_sync_soon(done.set)
 
-    threading.Thread(target=body, name="roundhouse-background", daemon=True).start()
+    with thread_needed():
+        threading.Thread(target=body, name="roundhouse-background", daemon=True).start()
     try:
         await done.wait()
     finally:

@@ -18,6 +18,7 @@ from service.store.background import in_background
 from service.store.folder import FoundModel
 from service.store.identity import Identities, identity_of
 from service.store.names import shown_file
+from service.threads import NoThread
 from statemachines.decoding import UNDECODABLE
 from statemachines.facts import FileIdentity
 
@@ -94,10 +95,13 @@ class Digests:
                     await self._find_out(identity, path)
 
     async def _find_out(self, identity: FileIdentity, path: str) -> None:
-        """One digest. A file that changes meanwhile will be wanted again under its new identity."""
+        """One digest. A file that changes meanwhile will be wanted again under its new identity.
+
+        (1) The next look at the folder wishes for it again.
+        """
         try:
             digest = await in_background(lambda is_unwanted: digest_of(path, identity, is_unwanted))
-        except FileChanged:
+        except (FileChanged, NoThread):  # (1)
             return
         except NoModelFile:
             self._give_up(identity, path, "it is not a GGUF file")

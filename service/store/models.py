@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 import trio
@@ -18,7 +19,7 @@ from service.store.folder import FoundModel, ModelFolder, are_all_there
 from service.store.identity import Identities, key_by_digest, key_by_identity
 from service.store.names import Name, NameKey, parse_name, split_source
 from service.store.packaged import DEMO_FILE
-from service.threads import in_thread
+from service.threads import NoThread, in_thread
 from statemachines.errors import Refusal, RefusalCode, RequestRefused
 from statemachines.facts import LoadKey, ModelFacts
 from statemachines.units import NS_PER_S
@@ -136,8 +137,9 @@ class ModelStore:
             with trio.move_on_at(self._clock.deadline(self._clock.now_ns() + LOOK_INTERVAL_NS)):
                 await trio.sleep_forever()
             loaded = [model for model in self._found if self._is_key_alive(self._keys[model.identities])]
-            if loaded and not await in_thread(partial(are_all_there, loaded)):
-                self._look()
+            with suppress(NoThread):  # The next look is not far.
+                if loaded and not await in_thread(partial(are_all_there, loaded)):
+                    self._look()
 
     def _look(self) -> list[FoundModel]:
         """The folder as it is now; keys follow, and what was replaced is told.

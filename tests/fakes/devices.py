@@ -13,11 +13,13 @@ class FixedDevices:
     def __init__(self, total_bytes: int = 16 * GIB, free_bytes: int = 12 * GIB) -> None:
         self.total_bytes = total_bytes
         self.free_bytes = free_bytes
-        self.fault: str | None = None
+        self.fault: str | OSError | None = None
         self.readings = 0
 
     def sample(self, pids: Mapping[RunnerId, int]) -> DevicesSampled:
         self.readings += 1
+        if isinstance(self.fault, OSError):
+            raise self.fault
         if self.fault is not None:
             raise DeviceError(self.fault)
         host = DeviceSample(HOST, self.total_bytes, self.free_bytes, "fake")

@@ -140,6 +140,17 @@ def test_a_reader_that_left_is_not_asked_again() -> None:
         writer.write("nor this\n")
 
 
+def test_a_reader_that_left_while_no_descriptor_is_left_costs_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "devnull", "/nowhere/null")
+    with pipe() as held:
+        held.reader.close()
+        writer = LineWriter(held.stream)
+        writer.write("nobody hears this\n")
+        monkeypatch.undo()
+        writer.write("nor this\n")
+        assert os.readlink(f"/proc/self/fd/{held.stream.fileno()}") == os.devnull
+
+
 @pytest.mark.parametrize("is_real", [True, False])
 def test_a_closed_stream_is_no_error(tmp_path: Path, is_real: bool) -> None:
     stream = (tmp_path / "log").open("w") if is_real else io.StringIO()

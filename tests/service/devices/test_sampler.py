@@ -1,5 +1,6 @@
 """The sampler: at an interval, on demand, one reading at a time, and honest about failures."""
 
+import errno
 import io
 import json
 import math
@@ -103,12 +104,15 @@ async def test_when_the_interval_is_over_it_reads_without_being_asked() -> None:
         assert await bench.free_bytes() == 1
 
 
-async def test_a_failing_read_is_said_once_and_posts_nothing_until_it_works_again(bench: Bench) -> None:
+@pytest.mark.parametrize("fault", ["the kernel is silent", OSError(errno.EMFILE, "the kernel is silent")])
+async def test_a_failing_read_is_said_once_and_posts_nothing_until_it_works_again(
+    bench: Bench, fault: str | OSError
+) -> None:
     async with bench.running():
         await bench.free_bytes()
         for _ in range(2):
             before = bench.devices.readings
-            bench.devices.fault = "the kernel is silent"
+            bench.devices.fault = fault
             bench.sampler.wake()
             while bench.devices.readings == before:
                 await trio.lowlevel.checkpoint()
