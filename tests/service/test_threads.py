@@ -86,4 +86,4 @@ async def test_a_digest_waits_for_a_thread(tmp_path: Path, monkeypatch: pytest.M
             await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     await until_digests_are_known(shelf)
-    shelf.state_folder.close()
+    shelf.close()
