@@ -21,11 +21,22 @@ def test_an_abort_after_a_failed_allocation_is_out_of_memory(endings: list[int])
     assert endings == [ExitStatus.OUT_OF_MEMORY]
 
 
+def test_an_abort_of_a_device_that_ran_out_of_memory_is_too(endings: list[int]) -> None:
+    log = EngineLog(lambda _line: None)
+    log.take(ERROR, b"CUDA error: out of memory\n")
+    log.take(ERROR, b"  current device: 0, in function alloc at ggml-cuda.cu:551\n")
+    log.take(ERROR, b"  cuMemCreate(&handle, reserve_size, &prop, 0)\n")
+    abort.Abort(log)("ggml-cuda.cu:98: CUDA error")
+    assert endings == [ExitStatus.OUT_OF_MEMORY]
+
+
 def test_any_other_abort_stays_a_crash_and_is_logged(endings: list[int]) -> None:
     lines: list[LogLine] = []
     log = EngineLog(lines.append)
     log.take(ERROR, b"failed to allocate one thing\n")
-    log.take(ERROR, b"and something else\n")
+    log.take(ERROR, b"CUDA error: an illegal memory access was encountered\n")
+    log.take(ERROR, b"  current device: 0, in function synchronize at ggml-cuda.cu:2981\n")
+    log.take(ERROR, b"  cudaStreamSynchronize(stream)\n")
     abort.Abort(log)("ops.cpp:1: fatal error")
     assert endings == []
     assert lines[-1] == LogLine("error", "ops.cpp:1: fatal error")
