@@ -10,7 +10,7 @@ This version has one slot. What belongs to a lease is in `Answer`, which names i
 each with the slot it is for. More slots mean more answers here, and nothing else.
 
 A decode that fails means that the engine's state cannot be trusted: the process ends, and the service treats it as
-every other crash.
+every other crash, or as out of memory when the engine says that it was.
 """
 
 import time
@@ -39,6 +39,8 @@ from statemachines.wire.messages import (
 )
 
 SLOT = 0
+ALLOCATION_FAILED = -2
+"""What `llama_decode` returns when a graph or the room for its outputs could not be allocated."""
 
 
 class Abandoned(Exception):
@@ -180,7 +182,8 @@ class StepLoop:
         entries = answer.entries()
         self._beats.begin_step()
         if status := context.decode(entries):
-            raise StepFailed(f"the engine's decode returned {status} for {len(entries)} tokens")
+            failure = MemoryError if status == ALLOCATION_FAILED else StepFailed
+            raise failure(f"the engine's decode returned {status} for {len(entries)} tokens")
         if (delta := answer.take(context, len(entries))) is not None:
             self._send(Tokens(self._beats.step, (delta,)))
         if answer.end is not None:

@@ -213,6 +213,14 @@ def test_a_failed_decode_ends_the_runner(script: Path, monkeypatch: pytest.Monke
         drive(load_of(script), [chat("short")])
 
 
+def test_a_decode_without_memory_ends_the_runner_as_out_of_memory(
+    script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library.Context, "decode", lambda _context, _entries: -2)
+    with pytest.raises(MemoryError, match="decode returned -2"):
+        drive(load_of(script), [chat("short")])
+
+
 def test_a_closed_link_ends_a_runner_in_the_middle_of_a_prompt(tmp_path: Path) -> None:
     with runner_process() as process:
         process.send(load_of(random_model(tmp_path / "model.gguf"), context_tokens=60_000))
