@@ -47,6 +47,10 @@ OUTPUT_S = 1
 """How long the last output of a dead process is waited for; a child of its own may hold the pipe open."""
 
 
+NATIVE_OUT_OF_MEMORY = "what():  std::bad_alloc"
+"""Second of the two lines that C++'s runtime (libstdc++) prints before it aborts: an allocation failed in native code,
+and nothing between there and here caught it."""
+
 _STOPPED = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 
 
@@ -115,7 +119,8 @@ class RunnerProcess:
             self._ran_out_of_memory = self._evidence(status)
         with trio.move_on_after(OUTPUT_S):
             await self._output_ended.wait()
-        self._exit = self._exit or Exit(status, self._ran_out_of_memory, self._lines.tail, self._memory.bound)
+        was_out_of_memory = self._ran_out_of_memory or self._said_out_of_memory(status)
+        self._exit = self._exit or Exit(status, was_out_of_memory, self._lines.tail, self._memory.bound)
         return self._exit
 
     async def _end(self) -> int:
@@ -147,9 +152,15 @@ class RunnerProcess:
             await self.link.aclose()
 
     def _evidence(self, status: int) -> bool:
+        """What status and kernel say; at once, since others' killings are counted at the same place."""
         if status == -signal.SIGKILL and not self._was_killed_by_us:
             return self._memory.was_killed()
         return status == ExitStatus.OUT_OF_MEMORY
+
+    def _said_out_of_memory(self, status: int) -> bool:
+        """What an aborted process said last; to be asked once that is read."""
+        lines = self._lines.tail.splitlines()
+        return status == -signal.SIGABRT and NATIVE_OUT_OF_MEMORY in map(str.strip, lines)
 
 
 def _give(lines: Sequence[str], on_line: Callable[[str], None]) -> None:

@@ -92,6 +92,13 @@ def crash(_argument: str) -> str:
     os.abort()
 
 
+def allocate_natively(size_bytes: str) -> str:
+    """C++'s ``operator new``: nobody catches what it throws."""
+    new = ctypes.CDLL("libstdc++.so.6")._Znwm
+    new.argtypes, new.restype = [ctypes.c_size_t], ctypes.c_void_p
+    return str(new(int(size_bytes)))
+
+
 def show_environment(_argument: str) -> str:
     return json.dumps(dict(os.environ))
 
@@ -136,6 +143,7 @@ ORDERS: dict[str, Callable[[str], str]] = {
     "be_busy": be_busy,
     "fail": fail,
     "allocate": allocate,
+    "allocate_natively": allocate_natively,
     "crash": crash,
     "environment": show_environment,
     "situation": show_situation,

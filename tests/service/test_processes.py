@@ -17,6 +17,7 @@ import psutil
 import pytest
 import trio
 
+from service import processes
 from service.environment import ALLOWED, FIXED, EnvironmentClass
 from service.ports import Process
 from service.processes import RunnerProcesses
@@ -132,6 +133,38 @@ async def test_a_native_crash_leaves_the_python_stack() -> None:
     assert exit.status == -signal.SIGABRT
     assert not exit.was_out_of_memory
     assert "in crash" in exit.stderr_tail
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere C++'s runtime is another one")
+async def test_an_allocation_that_fails_in_native_code_is_out_of_memory() -> None:
+    async with obedient_processes().spawn(EnvironmentClass(Task.FACTS, 512 * MIB)) as process:
+        await (await talk_to(process)).send(ReadFacts((f"allocate_natively:{1024 * MIB}",)))
+        exit = await process.wait()
+    assert exit.status == -signal.SIGABRT
+    assert exit.was_out_of_memory
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody else can hold a pipe open")
+async def test_such_an_end_is_known_although_a_stranger_holds_the_output_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processes, "OUTPUT_S", 0)  # The words are read before the end, so nothing is to be waited for.
+    said_so = trio.Event()
+    async with obedient_processes().spawn(FACTS, on_line=lambda _line: said_so.set()) as process:
+        talk = await talk_to(process)
+        async with await trio.open_file(f"/proc/{process.pid}/fd/2", "wb"):
+            await talk.order(f"say:  {processes.NATIVE_OUT_OF_MEMORY}")
+            await said_so.wait()
+            await talk.send(ReadFacts(("crash",)))
+            assert (await process.wait()).was_out_of_memory
+
+
+async def test_the_words_alone_are_no_lack_of_memory() -> None:
+    async with obedient_processes().spawn(FACTS) as process:
+        talk = await talk_to(process)
+        await talk.order(f"say:{processes.NATIVE_OUT_OF_MEMORY}")
+        await talk.send(ReadFacts(("exit:3",)))
+        assert not (await process.wait()).was_out_of_memory
 
 
 async def test_a_closed_link_ends_a_runner_whose_engine_is_in_native_code() -> None:
