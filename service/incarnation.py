@@ -2,8 +2,9 @@
 
 Theory of operation. The task spawns the process, greets it, lets it load, and turns what it says into events and
 pieces of answers until the link ends; then it waits for the process. `ProcessExited` is posted after the link was
-read to its end, and before it every open lease is ended. A link that ends while the process lives on is given
-`link_exit_ns`, a broken protocol nothing: then `LinkLost` is posted and the core has the process killed.
+read to its end, and before it every open lease is ended. A link that ends while the process lives on, also in the middle
+of a message, is given `link_exit_ns`: how the process ends says why. A broken protocol is given nothing. Then `LinkLost`
+is posted and the core has the process killed.
 
 Orders (terminate, kill) are flags that count at any moment, also while the process is still being spawned.
 """
@@ -170,7 +171,7 @@ class Incarnation:
         self._gone.set()
 
     async def _read_to_end(self, link: RunnerLink) -> str:
-        """Hear the runner until its link ends; what was wrong with the end, or an empty string."""
+        """Hear the runner until its link ends; how it broke the protocol, or an empty string."""
         try:
             with self._reading:
                 while (messages := await link.receive()) is not None:

@@ -7,10 +7,12 @@ one `Generate` and one `Cancel` per lease, one `SetThreads` per decision. Which 
 """
 
 from collections import deque
+from contextlib import suppress
 
 import trio
 
 from service.ports import ByteLink
+from statemachines.errors import RemoteWireError
 from statemachines.wire.link import Task, service_link
 from statemachines.wire.messages import ToRunner, ToService
 
@@ -61,8 +63,10 @@ class RunnerLink:
     async def receive(self) -> list[ToService] | None:
         """What came with the next piece of bytes, perhaps nothing yet; None at the end.
 
+        An end in the middle of a message is an end like any other: whoever is killed gets no further.
+
         Raises:
-            RemoteWireError: the runner broke the protocol, or was cut off in the middle of a message.
+            RemoteWireError: the runner broke the protocol.
         """
         try:
             data = await self._link.receive()
@@ -70,5 +74,6 @@ class RunnerLink:
             data = b""
         if data:
             return self._state.receive(data)
-        self._state.receive_eof()
+        with suppress(RemoteWireError):
+            self._state.receive_eof()
         return None

@@ -242,6 +242,33 @@ async def test_a_runner_that_is_cut_off_in_a_message_just_exited(autojump_clock:
     assert bench.posted == [events.ProcessExited(runner=RUNNER, exit=Exit(-11, False, "last words"))]
 
 
+async def test_b04_a_runner_that_is_killed_for_memory_in_the_middle_of_a_message_ran_out_of_it(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    async with bench.ready() as process:
+        process.say_bytes(b"\x00\x00\x00")
+        process.close_link()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        process.exit(-9, was_out_of_memory=True)
+
+    assert bench.posted == [events.ProcessExited(runner=RUNNER, exit=Exit(-9, True, "last words"))]
+
+
+async def test_a_link_that_ends_in_a_message_while_the_process_lives_on_is_lost_after_the_limit(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    async with bench.ready() as process:
+        process.say_bytes(b"\x00\x00\x00")
+        process.close_link()
+        await trio.sleep(0.9)
+        assert bench.posted == []
+        await trio.sleep(0.2)
+        assert bench.kinds() == [events.LinkLost]
+        process.exit(-9)
+
+    assert bench.kinds() == [events.LinkLost, events.ProcessExited]
+
+
 async def test_a_service_that_is_cancelled_still_gets_the_closing_event(
     autojump_clock: MockClock, bench: Bench
 ) -> None:
