@@ -1,6 +1,6 @@
 """What a runner says, turned into events, pieces of answers and log lines."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from service.open_leases import OpenLeases
 from service.reactor import Post
@@ -12,6 +12,20 @@ from statemachines.facts import LoadedFacts
 from statemachines.units import format_bytes
 from statemachines.wire import messages as wire
 from statemachines.wire.messages import ToService
+
+
+def without_overtaken(messages: Sequence[ToService]) -> list[ToService]:
+    """Of messages that came at once: all but each `Beat` and `Progress` that a later one of its kind makes old.
+
+    Why: each becomes an event. One read holds thousands when the runner floods its link, or when we did not read for a
+    while, and the reactor handles in one go whatever waits. Both carry counts that only grow, so the last says it all.
+    """
+    last = {type(message): index for index, message in enumerate(messages)}
+    return [
+        message
+        for index, message in enumerate(messages)
+        if not isinstance(message, wire.Beat | wire.Progress) or last[type(message)] == index
+    ]
 
 
 class Hearing:

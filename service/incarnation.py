@@ -2,9 +2,9 @@
 
 Theory of operation. The task spawns the process, greets it, lets it load, and turns what it says into events and
 pieces of answers until the link ends; then it waits for the process. `ProcessExited` is posted after the link was
-read to its end, and before it every open lease is ended. A link that ends while the process lives on, also in the middle
-of a message, is given `link_exit_ns`: how the process ends says why. A broken protocol is given nothing. Then `LinkLost`
-is posted and the core has the process killed.
+read to its end, and before it every open lease is ended. A link that ends while the process lives on, also in the
+middle of a message, is given `link_exit_ns`: how the process ends says why. A broken protocol is given nothing. Then
+`LinkLost` is posted and the core has the process killed.
 
 Orders (terminate, kill) are flags that count at any moment, also while the process is still being spawned.
 """
@@ -20,7 +20,7 @@ from structlog.typing import FilteringBoundLogger
 from service.config import Settings
 from service.environment import EnvironmentClass
 from service.front import StoredModel
-from service.hearing import Hearing
+from service.hearing import Hearing, without_overtaken
 from service.logs import plain_tail, say_native
 from service.open_leases import OpenLeases
 from service.ports import Clock, GateOf, OnAnswer, Process, Processes, uncounted, ungated
@@ -175,7 +175,7 @@ class Incarnation:
         try:
             with self._reading:
                 while (messages := await link.receive()) is not None:
-                    for message in messages:
+                    for message in without_overtaken(messages):
                         self._hearing.hear(message)
         except RemoteWireError as error:
             return f"the runner broke the protocol: {error}"

@@ -18,6 +18,7 @@ from statemachines.events import AnyEvent, Exit, LeaseOutcome
 from statemachines.facts import AllocationReport, DeviceBytes, LoadedFacts, LoadFailure, LoadOptions
 from statemachines.units import LeaseId, LoadId, RunnerId
 from statemachines.wire import messages as wire
+from statemachines.wire.codec import encode
 from statemachines.wire.messages import Delta, EndReason, Generate, TextPrompt
 from tests.fakes.clock import TrioClock
 from tests.fakes.processes import FAKE_FD, FakeProcess, FakeProcesses
@@ -349,6 +350,45 @@ async def test_beats_are_passed_on(autojump_clock: MockClock, bench: Bench) -> N
         process.exit()
 
     assert bench.posted[0] == events.RunnerBeat(runner=RUNNER, step=4, progress=100)
+
+
+async def test_of_the_beats_that_come_at_once_the_last_is_passed_on_in_its_place(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    async with bench.ready() as process:
+        bench.ask()
+        await process.hear()
+        end = wire.LeaseEnded(LEASE, EndReason.STOP)
+        flood = [*(wire.Beat(1, count) for count in range(1000)), end, wire.Beat(2, 1000), wire.Beat(2, 1001)]
+        process.say_bytes(b"".join(map(encode, flood)))
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        process.exit()
+
+    assert bench.posted == [
+        events.LeaseEnded(runner=RUNNER, lease=LEASE, outcome=LeaseOutcome.FINISHED, sent=False),
+        events.RunnerBeat(runner=RUNNER, step=2, progress=1001),
+        events.ProcessExited(runner=RUNNER, exit=EXITED),
+    ]
+
+
+async def test_of_the_progress_that_comes_at_once_the_last_is_passed_on_before_what_follows(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bench.incarnation.run)
+        process = await bench.processes.spawned()
+        process.greet()
+        await process.hear()
+        await process.hear()
+        process.say_bytes(b"".join(map(encode, [wire.Progress(1), wire.Progress(2), wire.Progress(3), READY])))
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        process.exit()
+
+    assert bench.posted == [
+        events.LoadProgressed(runner=RUNNER, done_ppm=3),
+        events.ModelLoaded(runner=RUNNER, loaded=READY.loaded, report=READY.report),
+        events.ProcessExited(runner=RUNNER, exit=EXITED),
+    ]
 
 
 # Leases
