@@ -90,8 +90,9 @@ class OpenLeases:
             self._record.say("debug", "a lease ended twice", lease=ended.lease)
             return
         self._on_end(ended)
-        if ended.reason is not EndReason.CANCELLED:
-            self._streams[ended.lease].end(ended)
+        stream = self._streams[ended.lease]
+        if ended.reason is not EndReason.CANCELLED and not stream.has_stalled:
+            stream.end(ended)
             self._end(ended.lease, LeaseOutcome.FINISHED)
         elif ended.lease in self._cancelled:
             self._end(ended.lease, LeaseOutcome.CANCELLED)

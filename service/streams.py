@@ -3,11 +3,12 @@
 Theory of operation. The link task *feeds* and must not wait: it serves all leases of its runner, and one client that
 does not read may stall nobody but itself. The handler *takes* and may wait. Between them lies at most one piece: text
 that is not taken is joined to the text before it, so what is held is bounded by the answer, the answer by
-`ANSWER_BYTES_MAX`, and nothing by the number of steps.
+`ANSWER_BYTES_MAX`, and nothing by the number of steps or by how soon the runner obeys a Cancel.
 
 A client is stalled when a piece has lain here for `client_stall_ns`. No timer watches for that: the runner goes on
 making tokens for as long as it holds the lease, so the next step notices; once the runner is done, the slot is free
-and a slow client costs nobody anything.
+and a slow client costs nobody anything. From the stall on text is dropped, so such an answer is never whole again: it
+is lost, whatever the runner's last word is.
 
 ``sent`` is decided where a piece is taken, in the same breath: before, a crash leaves nothing behind and the request
 may be tried again; after, it may not.
@@ -60,12 +61,18 @@ class LeaseStream:
     def is_over(self) -> bool:
         return self._end is not None
 
+    @property
+    def has_stalled(self) -> bool:
+        """Whether text was dropped because nobody took what was there: such an answer is lost, not ended."""
+        return self._on_stall is None
+
     def feed(self, delta: Delta) -> None:
         """One step's share; joins what is already there."""
         if self.is_over:
             return
         self._judge()
-        self._add(delta.text, delta.tokens)
+        if not self.has_stalled:
+            self._add(delta.text, delta.tokens)
 
     def end(self, ended: LeaseEnded) -> None:
         """The runner's last word. Text that it held back for a stop string belongs to the answer."""

@@ -477,6 +477,23 @@ async def test_a_client_that_reads_nothing_loses_its_lease_and_nobody_elses(
         process.exit()
 
 
+async def test_an_answer_that_ends_before_its_cancel_is_obeyed_is_not_told_as_whole_when_text_was_dropped(
+    autojump_clock: MockClock,
+) -> None:
+    bench = Bench(client_stall_ns=10)
+    async with bench.ready() as process:
+        stream = bench.ask()
+        await process.hear()
+        for step in range(3):
+            process.say(wire.Tokens(step, (Delta(LEASE, "x"),)))
+            await trio.sleep(1)
+        process.say(wire.LeaseEnded(LEASE, EndReason.STOP))
+        process.exit()
+
+    assert bench.posted[0] == events.LeaseEnded(runner=RUNNER, lease=LEASE, outcome=LeaseOutcome.CANCELLED, sent=False)
+    assert await stream.take(counts_as_sent=True) is Loss.LOST
+
+
 async def test_a_lease_that_is_granted_on_a_runner_that_is_gone_ends_before_anything_else(
     autojump_clock: MockClock, bench: Bench
 ) -> None:

@@ -154,6 +154,19 @@ def test_a_runner_that_says_nothing_for_long_is_not_the_clients_stall(bench: Ben
     assert bench.stalled == []
 
 
+async def test_what_comes_after_a_stall_is_dropped_and_the_loss_is_still_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "ANSWER_BYTES_MAX", 10)
+    bench.feed("first")
+    await bench.stream.take(counts_as_sent=True)
+    bench.feed("0123456789", "x", *["more"] * 1000)
+    bench.stream.lose()
+
+    assert await bench.stream.take(counts_as_sent=True) == Delta(LEASE, "0123456789x", 2)
+    assert await bench.stream.take(counts_as_sent=True) is Loss.LOST
+
+
 def test_more_text_than_may_wait_is_a_stall_whatever_the_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "ANSWER_BYTES_MAX", 10)
 
