@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from service.open_leases import OpenLeases
+from service.output import printable
 from service.reactor import Post
 from service.runner_record import RunnerRecord
 from statemachines import events
@@ -93,13 +94,14 @@ class Hearing:
         self._record.status = "loading model"
         bound = self._bound()
         limits = {} if bound is None else {"memory_max": format_bytes(bound.limit_bytes), "memory_limit": bound.kind}
-        self._record.say("info", "runner answered", phase="hello", engine=hello.engine, **limits)
+        self._record.say("info", "runner answered", phase="hello", engine=printable(hello.engine), **limits)
         self._on_hello()
 
     def _hear_failure(self, failed: wire.LoadFailed) -> None:
-        self._record.say("warning", "load failed", phase="load", kind=failed.kind, reason=failed.message)
+        message = printable(failed.message)
+        self._record.say("warning", "load failed", phase="load", kind=failed.kind, reason=message)
         runner, bound = self._record.runner, self._bound()
-        self._post(events.LoadFailed(runner=runner, kind=failed.kind, message=failed.message, bound=bound))
+        self._post(events.LoadFailed(runner=runner, kind=failed.kind, message=message, bound=bound))
 
     def _hear_ready(self, ready: wire.Ready) -> None:
         self._record.status = "ok"

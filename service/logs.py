@@ -17,6 +17,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 from service.line_writer import LineWriter
+from service.output import printable
 from service.seldom import Seldom
 from statemachines.decoding import UNDECODABLE
 
@@ -116,11 +117,12 @@ class NativeLine(msgspec.Struct, frozen=True):
 
 
 def parse_native(line: str) -> NativeLine:
-    """A JSON object of `NativeLine`'s shape, or plain text, which counts as debug."""
+    """A JSON object of `NativeLine`'s shape, or plain text, which counts as debug; one harmless line either way."""
     try:
-        return msgspec.json.decode(line, type=NativeLine)
+        native = msgspec.json.decode(line, type=NativeLine)
     except UNDECODABLE:
-        return NativeLine(line)
+        native = NativeLine(line)
+    return msgspec.structs.replace(native, text=printable(native.text))
 
 
 def plain_tail(tail: str) -> str:

@@ -8,10 +8,18 @@ LINE_BYTES_MAX = 2048
 TAIL_LINES_MAX = 40
 """Lines kept for `Exit.stderr_tail`: an assertion and a stack trace."""
 
-_NOT_PRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_NOT_PRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 """Control characters except the tab: a model file's metadata is printed by the engine, and may hold what would
 rewrite an operator's terminal or forge a line of the log."""
 _CUT = " [cut]"
+
+
+def printable(text: str) -> str:
+    """``text`` as one line that is harmless to a terminal.
+
+    Why: what was decoded out of a clean line need not be clean, since JSON writes control characters as letters.
+    """
+    return _NOT_PRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class Lines:
@@ -52,6 +60,6 @@ class Lines:
         self._is_cut = False
         if not text.strip():
             return []
-        line = _NOT_PRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+        line = printable(text)
         self._tail.append(line)
         return [line]

@@ -149,8 +149,8 @@ class FakeProcess:
         """Speak as no runner should."""
         self.link.put(data)
 
-    def greet(self) -> None:
-        self.say(Hello(PROTOCOL_VERSION, "test", self.pid, "fake engine 1"))
+    def greet(self, engine: str = "fake engine 1") -> None:
+        self.say(Hello(PROTOCOL_VERSION, "test", self.pid, engine))
 
     async def hear(self) -> ToRunner:
         """The next message from the service."""

@@ -124,6 +124,23 @@ async def test_a_load_that_fails_is_told_before_the_exit(autojump_clock: MockClo
     ]
 
 
+async def test_what_a_runner_says_of_itself_steers_no_terminal(autojump_clock: MockClock, bench: Bench) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bench.incarnation.run)
+        process = await bench.processes.spawned()
+        process.greet("engine\x1b[2J")
+        await process.hear()
+        await process.hear()
+        process.say(wire.LoadFailed(LoadFailure.BAD_FILE, "no\u2028tensors\n"))
+        process.exit(1)
+
+    assert bench.log.rows("runner answered")[0]["engine"] == "engine\ufffd[2J"
+    assert bench.log.rows("load failed")[0]["reason"] == "no\ufffdtensors\ufffd"
+    (failed, _) = bench.posted
+    assert isinstance(failed, events.LoadFailed)
+    assert failed.message == "no\ufffdtensors\ufffd"
+
+
 # Closing events
 
 

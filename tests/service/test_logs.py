@@ -118,6 +118,7 @@ def test_a_closed_standard_error_is_not_the_services_problem() -> None:
         ('{"level":"error","text":"no tensor"}', ("warning", "no tensor")),
         ('{"level":"info","text":"12 tensors"}', ("debug", "12 tensors")),
         ('{"text":"12 tensors"}', ("debug", "12 tensors")),
+        (r'{"text":"a\u001b[2Jb\u009bc\u2028d\ne\tf"}', ("debug", "a\ufffd[2Jb\ufffdc\ufffdd\ufffde\tf")),
         ("ggml_abort: something", ("debug", "ggml_abort: something")),
         ("{not json}", ("debug", "{not json}")),
         ('["a list"]', ("debug", '["a list"]')),
@@ -179,3 +180,8 @@ def test_a_runners_last_words_are_read_without_their_braces() -> None:
     tail = '{"level": "error", "text": "ops.cpp:5422: fatal error"}\nFatal Python error: Aborted'
     assert plain_tail(tail) == "ops.cpp:5422: fatal error\nFatal Python error: Aborted"
     assert plain_tail("") == ""
+
+
+def test_what_was_decoded_out_of_last_words_steers_no_terminal_and_forges_no_line() -> None:
+    tail = r'{"text": "gone\u001b]0;x\u0007\n12:00:00 [info] all is well"}' + "\nAborted"
+    assert plain_tail(tail) == "gone\ufffd]0;x\ufffd\ufffd12:00:00 [info] all is well\nAborted"

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.output import LINE_BYTES_MAX, TAIL_LINES_MAX, Lines
+from service.output import LINE_BYTES_MAX, TAIL_LINES_MAX, Lines, printable
 
 
 def test_lines_come_when_they_are_complete() -> None:
@@ -28,6 +28,10 @@ def test_a_character_cut_in_two_is_whole_again() -> None:
 def test_what_would_rewrite_a_terminal_is_replaced() -> None:
     said = "a\x1b[2Jb\x00c\x9bd\u2028e\tf\n"
     assert Lines().feed(said.encode()) == ["a\ufffd[2Jb\ufffdc\ufffdd\ufffde\tf"]
+
+
+def test_a_text_that_is_to_be_one_line_has_no_line_end_either() -> None:
+    assert printable("a\nb\r\x1b[2J\u0085c\td 🚂") == "a\ufffdb\ufffd\ufffd[2J\ufffdc\td 🚂"
 
 
 def test_a_line_without_end_is_cut_and_the_next_one_is_not() -> None:
