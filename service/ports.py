@@ -128,7 +128,7 @@ class Processes(Protocol):
 
         Args:
             kind: what it is started for and with.
-            on_line: gets each line that it prints; bounded, without control characters.
+            on_line: gets the lines that it prints; bounded in length and number, without control characters.
 
         Raises:
             OSError: the system could not start it.

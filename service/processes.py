@@ -45,6 +45,9 @@ REAP_S = 5
 """How long leaving waits for a process that was killed; one that hangs in the kernel is left behind."""
 OUTPUT_S = 1
 """How long the last output of a dead process is waited for; a child of its own may hold the pipe open."""
+LINES_MAX = 100
+"""Lines that are passed on of one piece of output. A piece may be 64 KiB and so 32,768 lines; to log them all takes
+tenths of a second in which the loop does nothing else."""
 
 
 NATIVE_OUT_OF_MEMORY = "what():  std::bad_alloc"
@@ -164,8 +167,11 @@ class RunnerProcess:
 
 
 def _give(lines: Sequence[str], on_line: Callable[[str], None]) -> None:
-    for line in lines:
+    """What is left out here is in the tail all the same, as far as that goes back."""
+    for line in lines[:LINES_MAX]:
         on_line(line)
+    if len(lines) > LINES_MAX:
+        on_line(f"{len(lines) - LINES_MAX} lines left out")
 
 
 class RunnerProcesses:
@@ -199,7 +205,7 @@ class RunnerProcesses:
 
         Args:
             kind: what it is started for and with.
-            on_line: gets each line that it prints, cleaned and cut (`service.output`).
+            on_line: gets the lines that it prints, cleaned and cut (`service.output`), or how many were left out.
 
         Raises:
             OSError: the system could not start it.

@@ -19,8 +19,9 @@ import trio
 
 from service import processes
 from service.environment import ALLOWED, FIXED, EnvironmentClass
+from service.output import TAIL_LINES_MAX
 from service.ports import Process
-from service.processes import RunnerProcesses
+from service.processes import LINES_MAX, RunnerProcesses
 from statemachines.units import MIB
 from statemachines.wire.exits import ExitStatus
 from statemachines.wire.link import Task
@@ -94,6 +95,20 @@ async def test_what_a_runner_prints_reaches_the_log_and_the_report_of_its_end() 
     assert lines == ["one", "native"]
     assert exit.stderr_tail == "one\nnative"
     assert exit.status == 3
+
+
+async def test_of_very_many_lines_some_are_passed_on_the_rest_is_counted_and_the_tail_is_the_last() -> None:
+    size = 32768
+    program = f"import os; os.write(1, b''.join(b'%d\\n' % number for number in range({size})))"
+    lines: list[str] = []
+    async with RunnerProcesses([sys.executable, "-c", program]).spawn(FACTS, on_line=lines.append) as process:
+        exit = await process.wait()
+    left_out = [int(line.split()[0]) for line in lines if line.endswith(" lines left out")]
+    passed_on = [int(line) for line in lines if line.isdecimal()]
+    assert passed_on[:LINES_MAX] == list(range(LINES_MAX))
+    assert left_out
+    assert len(passed_on) + sum(left_out) == size
+    assert exit.stderr_tail.split("\n") == [str(number) for number in range(size - TAIL_LINES_MAX, size)]
 
 
 async def test_what_it_prints_while_being_cancelled_is_still_heard() -> None:
