@@ -3,7 +3,8 @@
 A process that the kernel kills for memory looks like any other that got SIGKILL. What tells them apart is a counter
 that has grown: that of the control group it was in, or the whole machine's where there is none. It names no process,
 so this is evidence, not proof: somebody who kills a runner by hand just after the kernel killed another process of the
-same group is taken for the kernel. Each killing is used for one process only.
+same group is taken for the kernel. Each killing is used for one process only, and only while it is fresh: at each look
+the count that a process is judged against follows that of some looks before.
 
 A process may be in another group than ours, and may be moved while it lives. Its group is looked up while that can
 be done: when it was started, when it first speaks, and now and then; of a dead process the kernel does not tell.
@@ -11,6 +12,7 @@ be done: when it was started, when it first speaks, and now and then; of a dead 
 
 import resource
 import sys
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,9 @@ from statemachines.events import MemoryBound
 _PROC = Path("/proc")
 _CGROUP = Path("/sys/fs/cgroup")
 _KEY = "oom_kill"
+LOOKS_KEPT = 10
+"""Counts that a watch remembers. Whoever waits for a process looks once a second (`service.processes.LOOK_S`), so a
+killing is fresh for some ten seconds: a large process may be seconds dying after the kernel has counted it."""
 
 
 class OomWitness:
@@ -76,21 +81,25 @@ class OomWatch:
         self.bound: MemoryBound | None = None
         self._witness = witness
         self._pid = pid
-        self._since: dict[Path, int] = {}
+        self._seen: dict[Path, deque[int]] = {}
         self.look()
 
     def look(self) -> None:
-        """See in which group it is, and what it may have; nothing changes when it is gone."""
+        """See in which group it is, what it may have, and what has been counted; for a process that is not reaped."""
         groups = self._witness.groups(self._pid)
         counter = self._witness.counter(groups)
-        if counter is not None and (groups or not self._since):
-            self._since.setdefault(counter, read_count(counter) or 0)
+        if counter is not None and (groups or not self._seen):
+            self._seen.setdefault(counter, deque(maxlen=LOOKS_KEPT))
+        for file, counts in self._seen.items():
+            count = read_count(file)
+            if count is not None:
+                counts.append(count)
         if groups:
             self.bound = self._tightest(groups)
 
     def was_killed(self) -> bool:
         """Whether the kernel killed it for memory, as far as counters can tell; true for one process per killing."""
-        return any(self._witness.claim(counter, since) for counter, since in self._since.items())
+        return any(self._witness.claim(counter, counts[0]) for counter, counts in self._seen.items() if counts)
 
     def _tightest(self, groups: str) -> MemoryBound | None:
         bounds = [MemoryBound(limit_bytes, "of its control group") for limit_bytes in self._witness.limits(groups)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from service.oom import OomWitness, address_space
+from service.oom import LOOKS_KEPT, OomWatch, OomWitness, address_space
 from service.processes import RunnerProcesses
 from statemachines.events import MemoryBound
 from statemachines.units import GIB, MIB
@@ -87,6 +87,49 @@ def test_killings_before_a_process_began_are_not_its_own(kernel: Kernel) -> None
     kernel.killed(5)
     assert not witness.watch(PID).was_killed()
     assert earlier.was_killed()
+
+
+def look_on(watch: OomWatch, times: int) -> None:
+    for _ in range(times):
+        watch.look()
+
+
+def test_a_killing_of_long_ago_is_not_that_of_a_process_that_lived_on(kernel: Kernel) -> None:
+    watch = kernel.witness().watch(PID)
+    kernel.killed(1)
+    look_on(watch, LOOKS_KEPT)
+    assert not watch.was_killed()
+    kernel.killed(2)
+    assert watch.was_killed()
+
+
+def test_a_process_that_takes_its_time_to_die_keeps_its_own_killing(kernel: Kernel) -> None:
+    watch = kernel.witness().watch(PID)
+    look_on(watch, 3 * LOOKS_KEPT)
+    kernel.killed(1)
+    look_on(watch, LOOKS_KEPT - 1)
+    assert watch.was_killed()
+
+
+def test_a_killing_of_long_ago_in_a_group_that_it_has_left_is_not_its_own(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path, "0::/ours\n", "cgroup/ours/memory.events")
+    kernel.write(tmp_path / "cgroup/theirs/memory.events", "oom_kill 7\n")
+    watch = kernel.witness().watch(PID)
+    kernel.move("0::/theirs\n")
+    watch.look()
+    kernel.killed(1)
+    look_on(watch, LOOKS_KEPT)
+    assert not watch.was_killed()
+
+
+def test_a_count_that_cannot_be_read_for_a_moment_makes_no_killing(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path, "0::/ours\n", "cgroup/ours/memory.events")
+    kernel.killed(3)
+    watch = kernel.witness().watch(PID)
+    kernel.counter.unlink()
+    look_on(watch, LOOKS_KEPT)
+    kernel.killed(3)
+    assert not watch.was_killed()
 
 
 def test_a_process_that_was_moved_is_looked_for_where_it_went(tmp_path: Path) -> None:
