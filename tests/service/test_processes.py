@@ -207,16 +207,19 @@ async def busy_runner() -> AsyncIterator[Process]:
 
 @asynccontextmanager
 async def runner_of_another_service(*orders: str) -> AsyncIterator[tuple[trio.Process, psutil.Process]]:
-    """A process of its own plays a service that gives its runner these orders, and then hears nothing any more."""
+    """A process of its own plays a service that gives its runner these orders, and hears nothing any more from then on.
+
+    The orders go straight to the socket: in a round of the loop the service might still hear what they bring about.
+    """
     program = (
-        "import signal, sys, trio\n"
+        "import os, signal, sys, trio\n"
         "from statemachines.wire.messages import ReadFacts\n"
         "from tests.fakes.processes import FACTS\n"
         "from tests.fakes.runner_talk import *\n"
         "async def main():\n"
         "    async with obedient_processes().spawn(FACTS) as process:\n"
         "        talk = await talk_to(process)\n"
-        "        for order in sys.argv[1:]: await talk.send(ReadFacts((order,)))\n"
+        "        for order in sys.argv[1:]: os.write(process.link.fd, talk.link.send(ReadFacts((order,))))\n"
         "        print(process.pid, flush=True); signal.pause()\n"
         "trio.run(main)"
     )
