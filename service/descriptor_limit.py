@@ -8,7 +8,7 @@ import resource
 from contextlib import suppress
 
 DESCRIPTORS_WANTED = 65_536
-"""More than that is memory, not a number: a parked request costs 45 KB."""
+"""More than that is memory, not a number: a parked request costs some tens of kilobytes."""
 
 
 def raise_descriptor_limit() -> int:

@@ -1,8 +1,8 @@
 """The Host guard: a web page whose name was rebound to this machine must not reach the API.
 
 It is active on a loopback listener: there a browser on this machine is the one way in for a stranger, and a browser
-always says in ``Host`` which name it believes it talks to. What only this machine may see (`service.http.debug`) is
-guarded on every listener.
+always says in ``Host`` which name it believes it talks to. What only this machine may see is guarded on every listener
+(`service.http.operators.gate`).
 """
 
 import ipaddress

@@ -19,9 +19,10 @@ from statemachines.effects import AnyEffect, SpawnRunner
 from statemachines.events import AnyEvent
 from statemachines.wire.link import Task
 from tests.bad_input.files import HEADER_CUT, NO_GGUF, unusable
-from tests.factory.scripted import Answer, scripted_model
+from tests.factory.scripted import scripted_model
 from tests.fakes import unprivileged
 from tests.integration.faults.harness import ENDLESS, POLITE, Faulted, faulted, limits
+from tests.integration.faults.models import ENDLESS_ANSWER
 
 pytestmark = pytest.mark.engine
 
@@ -210,10 +211,9 @@ IN_PLACE = ("overwrite",)
 
 async def test_in_the_middle_of_an_answer(settings: Settings, other: Path) -> None:
     """Whoever has a file open keeps it, whatever its name means by then; pages that were cut off end the runner."""
-    endless = Answer((b"and so on and on " * 30,), endless=True)
     async with faulted(settings, Meddling()) as service:
         for name in CHANGES.keys() - set(IN_PLACE):
-            path = scripted_model(settings.models / f"{name}.gguf", endless, context_tokens=ENDLESS["num_ctx"])
+            path = scripted_model(settings.models / f"{name}.gguf", ENDLESS_ANSWER, context_tokens=ENDLESS["num_ctx"])
             asked = service.ask(name, options=ENDLESS, keep_alive=0)
             await asked.piece()
             CHANGES[name](path, other)

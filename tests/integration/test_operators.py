@@ -19,10 +19,10 @@ from service.ready import Ready
 from statemachines.effects import AnyEffect, SpawnRunner
 from statemachines.events import AnyEvent, DevicesSampled
 from statemachines.units import NS_PER_S
-from tests.factory.scripted import Answer, scripted_model
+from tests.factory.scripted import scripted_model
 from tests.integration.faults import harness
 from tests.integration.faults.harness import HUNG_S, Faulted, faulted
-from tests.integration.faults.models import ENDLESS_CONTEXT_TOKENS
+from tests.integration.faults.models import ENDLESS_ANSWER, ENDLESS_CONTEXT_TOKENS
 from tests.service.http.operators.following import following
 from tests.service.metrics.reading import Reading
 
@@ -35,8 +35,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     scripted_model(folder / "polite.gguf", harness.POLITE)
     scripted_model(folder / "kind.gguf", harness.KIND)
-    endless = Answer((b"and so on and on " * 30,), endless=True)
-    scripted_model(folder / "endless.gguf", endless, context_tokens=ENDLESS_CONTEXT_TOKENS)
+    scripted_model(folder / "endless.gguf", ENDLESS_ANSWER, context_tokens=ENDLESS_CONTEXT_TOKENS)
     return folder
 
 

@@ -35,7 +35,8 @@ from statemachines.events import AnyEvent, LeaseEnded
 from statemachines.limits import Limits
 from statemachines.scheduler import Scheduler
 from statemachines.units import NS_PER_S
-from tests.factory.scripted import Answer, scripted_model
+from tests.factory.scripted import scripted_model
+from tests.integration.faults.models import ENDLESS_ANSWER
 from tests.service import front_contract
 
 pytestmark = pytest.mark.engine
@@ -51,8 +52,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that answers, and one that never stops."""
     folder = tmp_path_factory.mktemp("models")
     scripted_model(folder / "polite.gguf", "Hello, how are you?")
-    endless = Answer((b"and so on and on " * 30,), endless=True)
-    scripted_model(folder / "endless.gguf", endless, context_tokens=ENDLESS_TOKENS)
+    scripted_model(folder / "endless.gguf", ENDLESS_ANSWER, context_tokens=ENDLESS_TOKENS)
     return folder
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from statemachines.memory import PROCESS_BYTES
 from statemachines.states import RunnerState
 from statemachines.units import NS_PER_MS
 from tests.factory.scripted import scripted_model
+from tests.integration.faults import service_phases
 from tests.integration.faults.casting import Births
 from tests.integration.faults.harness import POLITE, Faulted, faulted, limits
-from tests.integration.faults.signals import freeze
+from tests.integration.faults.separate import separate
+from tests.integration.faults.signals import freeze, murder
 
 pytestmark = pytest.mark.engine
 
@@ -103,7 +106,17 @@ async def test_what_a_spare_holds_is_less_than_its_load_will_reserve_for_the_pro
         assert 0 < psutil.Process(spare).memory_info().rss < PROCESS_BYTES
 
 
-async def test_a_spare_that_is_killed_while_it_imports_is_replaced(settings: Settings) -> None:
+def test_a_spare_that_is_killed_in_the_middle_of_its_import_is_replaced(models: Path, tmp_path: Path) -> None:
+    with ExitStack() as clients, separate(models, tmp_path, spare=True, holds_imports=True) as service:
+        service_phases.spare_importing(service, clients)
+        (spare,) = service.children()
+        murder(spare.pid)
+        assert service.until("spare none", pid=spare.pid)["exit"] == -signal.SIGKILL
+        following = service.until_state(lambda state: state["spare"]["pid"])
+        assert following != spare.pid
+
+
+async def test_a_spare_that_is_killed_before_it_has_done_anything_is_replaced(settings: Settings) -> None:
     births = Births(freezes=True)
     async with faulted(settings, births) as service:
         spare = await births.next_pid()

@@ -108,7 +108,7 @@ def test_cve_2026_7482_no_tensor_reaches_beyond_its_file(offset: int, tmp_path: 
 
 
 @pytest.mark.parametrize("dimensions", [(1 << 32, 1 << 32), (1 << 62, 4), (1 << 63, 2), (3, 1 << 63), (1 << 16,) * 4])
-def test_cve_2026_27940_sizes_that_overflow_elsewhere_are_compared_here(
+def test_cve_2026_27940_cve_2025_53630_sizes_that_overflow_elsewhere_are_compared_here(
     dimensions: tuple[int, ...], tmp_path: Path
 ) -> None:
     file = valid()

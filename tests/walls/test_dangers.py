@@ -85,7 +85,7 @@ def test_cve_2026_5530_cve_2025_51471_the_service_connects_to_nobody() -> None:
     assert users(CONNECTORS | CONNECTING_CALLS, *PRODUCT) == {"service/cli/client.py": {"httpx"}}
 
 
-def test_cve_2026_42248_nothing_is_started_but_runners() -> None:
+def test_cve_2026_42248_cve_2026_42249_nothing_is_started_but_runners() -> None:
     """Whoever starts no other program updates nothing and runs nobody's commands."""
     assert users(STARTERS | STARTING_CALLS, *PRODUCT) == {
         "service/processes.py": {"subprocess", "trio.lowlevel.open_process"}

@@ -8,6 +8,7 @@ from tests.factory.scripted import Answer, scripted_model
 POLITE = "Hello, how are you?"
 KIND = "I am well, thank you."
 ENDLESS_CONTEXT_TOKENS = 1 << 17
+ENDLESS_ANSWER = Answer((b"and so on and on " * 30,), endless=True)
 ENDLESS = {"num_ctx": ENDLESS_CONTEXT_TOKENS}
 """Options with which ``endless`` has room for many seconds."""
 
@@ -16,7 +17,6 @@ def make_models(folder: Path) -> Path:
     """``polite`` and ``kind`` answer, ``endless`` never stops, ``crash`` loads and aborts at its first decode."""
     scripted_model(folder / "polite.gguf", POLITE)
     scripted_model(folder / "kind.gguf", KIND)
-    endless = Answer((b"and so on and on " * 30,), endless=True)
-    scripted_model(folder / "endless.gguf", endless, context_tokens=ENDLESS_CONTEXT_TOKENS)
+    scripted_model(folder / "endless.gguf", ENDLESS_ANSWER, context_tokens=ENDLESS_CONTEXT_TOKENS)
     crash_model(folder / "crash.gguf")
     return folder

@@ -1,7 +1,8 @@
 """Brings a runner of a separate service into a phase of its life and holds it there, for something to happen.
 
 Each function asks, waits until the phase is reached, and leaves its clients open on the stack. What holds the phase is
-a gate, an answer without end, or a prompt that is long enough.
+a gate, an answer without end, or a prompt that is long enough; `starting` is held by nothing: a runner that has come
+further by the time its service dies is in another of these phases.
 
 There is no phase of a runner that is awake and was asked to end. Nothing can hold it there: its link thread obeys at
 once, in the middle of a load and of an import too, and an engine that answers obeys after its step, so that the runner

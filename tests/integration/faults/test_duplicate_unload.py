@@ -11,8 +11,9 @@ The interleaving, forced at every point:
    rung does.
 """
 
+import itertools
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -28,12 +29,14 @@ from tests.integration.faults.clients import Asked
 from tests.integration.faults.harness import KIND, POLITE, Faulted, faulted, limits
 from tests.integration.faults.signals import freeze, murder, thaw
 
-REPETITIONS = 50
+REPETITIONS, VARIANT_REPETITIONS = 50, 6
 TEXTS = {"polite": POLITE, "kind": KIND}
 FIRST_TOKENS, SECOND_TOKENS = 256, 512
 """Contexts of the two loads: the first does not cover the second."""
 
 SecondComes = Callable[[Faulted, str, Asked], Awaitable[Asked]]
+Interleaving = tuple[SecondComes, Callable[[int], None], bool]
+"""How the second client comes, how the first runner ends, whether the second one has loaded by then."""
 
 
 @pytest.fixture
@@ -123,14 +126,23 @@ async def test_b11_the_core_s_last_rung_for_the_first_runner_does_not_reach_the_
 
 
 async def test_b11_two_unloads_in_flight_never_touch_the_runner_that_came_after_50_times(settings: Settings) -> None:
+    """The interleaving in which it was found: the second client comes after, and the first runner obeys at last."""
+    await in_two_lanes(settings, itertools.repeat((comes_after, thaw, False), REPETITIONS))
+
+
+async def test_b11_nor_does_any_other_order_of_the_same_steps_nor_any_other_end(settings: Settings) -> None:
+    variants = itertools.product((waits_behind, comes_after), (thaw, murder), (False, True))
+    await in_two_lanes(settings, itertools.chain.from_iterable(itertools.repeat(tuple(variants), VARIANT_REPETITIONS)))
+
+
+async def in_two_lanes(settings: Settings, interleavings: Iterable[Interleaving]) -> None:
+    """Two models side by side: as fast as two cores are, and each other's disturbance."""
+    todo = iter(interleavings)
+
+    async def lane(model: str) -> None:
+        for second_comes, end, is_loaded in todo:
+            await two_unloads(service, model, second_comes, end, is_loaded=is_loaded)
+
     async with faulted(settings) as service, trio.open_nursery() as lanes:
         for model in TEXTS:
-            lanes.start_soon(repeat, service, model, REPETITIONS // len(TEXTS))
-
-
-async def repeat(service: Faulted, model: str, times: int) -> None:
-    """Every combination in turn. Two models side by side: as fast as two cores are, and each other's disturbance."""
-    for number in range(times):
-        second_comes = (waits_behind, comes_after)[number % 2]
-        end = (thaw, murder)[number // 2 % 2]
-        await two_unloads(service, model, second_comes, end, is_loaded=bool(number // 4 % 2))
+            lanes.start_soon(lane, model)

@@ -1,14 +1,14 @@
-"""2,000 requests of mixed lengths, a tenth cancelled, a twentieth bad, hold no more memory than the first 500 did.
+"""2,000 requests of mixed lengths, a tenth cancelled, a twentieth bad, hold no more memory than 500 of them did.
 
 Method as in `test_loads`: a service of its own, at rest when the figures are taken, with a journal of 500 steps. Before
 the 500 some large ones, from twice as many clients, drive the allocators to a peak that the mixed ones do not reach:
 what is allocated at once varies by chance, and most of what is freed stays with the process. Mixed ones then fill the
-gaps that these have left. Of the proportional set size the part that belongs to the two processes is compared, see
-`Memory.resident_bytes`.
+gaps that these have left. Neither are counted. Of the proportional set size the part that belongs to the two processes
+is compared, see `Memory.resident_bytes`.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.factory.scripted import Answer, scripted_model
+from tests.factory.scripted import scripted_model
 from tests.integration.faults.harness import HUNG_S
+from tests.integration.faults.models import ENDLESS_ANSWER
 from tests.integration.faults.separate import Separate, separate
 from tests.integration.soak.figures import GIVES_BACK, Memory, figures_of, memory_of
 
@@ -30,8 +31,8 @@ ANSWER_TOKENS = (1, 8, 40, 120)
 ENDLESS_TOKENS = 1500
 CANCELLED, BAD = 0.10, 0.05
 GROWTH_MAX = 0.01
-One = Callable[[httpx.Client, random.Random], bool]
-"""Makes one request; whether it was answered to its end."""
+One = Callable[[httpx.Client, random.Random], None]
+"""Makes one request, and checks what became of it."""
 BODIES = (b"{", b"[]", b'{"model":1}', b'{"model":"nobody"}', b'{"model":"endless","options":{"num_ctx":"x"}}')
 
 
@@ -39,8 +40,7 @@ BODIES = (b"{", b"[]", b'{"model":1}', b'{"model":"nobody"}', b'{"model":"endles
 def service(tmp_path: Path) -> Iterator[Separate]:
     folder = tmp_path / "models"
     folder.mkdir()
-    endless = Answer((b"and so on and on " * 30,), endless=True)
-    scripted_model(folder / "endless.gguf", endless, context_tokens=CONTEXT_TOKENS)
+    scripted_model(folder / "endless.gguf", ENDLESS_ANSWER, context_tokens=CONTEXT_TOKENS)
     settings: dict[str, Any] = {"journal_steps_max": 500, "context_length": CONTEXT_TOKENS}
     with separate(folder, tmp_path, environment=GIVES_BACK, **settings) as service:
         yield service
@@ -49,12 +49,11 @@ def service(tmp_path: Path) -> Iterator[Separate]:
 
 def test_2000_requests_hold_no_more_memory_than_500(service: Separate) -> None:
     warm_up(service)
-    answered = ask(service, 500)
+    ask(service, 500)
     before = at_rest(service)
-    answered += ask(service, 1500)
+    ask(service, 1500)
     after = at_rest(service)
 
-    assert answered > 1500, "most of the requests were meant to be answered"
     growth = (after.resident_bytes - before.resident_bytes) / before.pss_bytes
     print(f"resident: {before.shown()}, then {after.shown()}; growth {growth:+.2%} of the PSS")
     assert growth <= GROWTH_MAX
@@ -69,44 +68,51 @@ def at_rest(service: Separate) -> Memory:
 
 def warm_up(service: Separate) -> None:
     """The largest requests that there will be, from more clients than later; then such as will come."""
-    answers(service, WARM_CLIENTS, WARM_REQUESTS, _large_one)
-    answers(service, CLIENTS, MIXED_REQUESTS, _mixed_one)
+    make(service, WARM_CLIENTS, [_large_one] * WARM_REQUESTS)
+    ask(service, MIXED_REQUESTS)
 
 
-def ask(service: Separate, count: int) -> int:
-    """So many requests of all kinds; how many of them were answered to their end."""
-    return answers(service, CLIENTS, count, _mixed_one)
+def ask(service: Separate, count: int) -> None:
+    """So many requests, exactly so many of them cancelled and bad, in an order that chance decides."""
+    cancelled, bad = round(count * CANCELLED), round(count * BAD)
+    kinds = [_cancelled_one] * cancelled + [_bad_one] * bad + [_answered_one] * (count - cancelled - bad)
+    random.shuffle(kinds)
+    make(service, CLIENTS, kinds)
 
 
-def answers(service: Separate, clients: int, count: int, one: One) -> int:
-    def client(seed: int) -> int:
-        chance = random.Random(seed)
+def make(service: Separate, clients: int, kinds: Sequence[One]) -> None:
+    """One of each kind, dealt out to so many clients."""
+
+    def client(number: int) -> None:
+        chance = random.Random(seeds[number])
         with httpx.Client(base_url=service.address, timeout=HUNG_S) as http:
-            return sum(one(http, chance) for _ in range(count // clients))
+            for one in kinds[number::clients]:
+                one(http, chance)
 
     seeds = [random.getrandbits(32) for _ in range(clients)]
     with ThreadPoolExecutor(clients) as pool:
-        return sum(pool.map(client, seeds))
+        list(pool.map(client, range(clients)))
 
 
-def _large_one(http: httpx.Client, chance: random.Random) -> bool:
+def _large_one(http: httpx.Client, chance: random.Random) -> None:
     path, body = _question(chance, max(PROMPT_TOKENS), max(ANSWER_TOKENS), stream=chance.random() < 0.5)
-    return http.post(path, json=body).status_code == 200
+    assert http.post(path, json=body).status_code == 200
 
 
-def _mixed_one(http: httpx.Client, chance: random.Random) -> bool:
-    kind = chance.random()
-    if kind < BAD:
-        assert 400 <= http.post("/api/generate", content=chance.choice(BODIES)).status_code < 500
-    elif kind < BAD + CANCELLED:
-        path, body = _question(chance, chance.choice(PROMPT_TOKENS), ENDLESS_TOKENS, stream=True)
-        with http.stream("POST", path, json=body) as reply:
-            next(reply.iter_lines())
-    else:
-        sizes = chance.choice(PROMPT_TOKENS), chance.choice(ANSWER_TOKENS)
-        path, body = _question(chance, *sizes, stream=chance.random() < 0.5)
-        assert http.post(path, json=body).status_code == 200
-    return kind >= BAD + CANCELLED
+def _bad_one(http: httpx.Client, chance: random.Random) -> None:
+    assert 400 <= http.post("/api/generate", content=chance.choice(BODIES)).status_code < 500
+
+
+def _cancelled_one(http: httpx.Client, chance: random.Random) -> None:
+    path, body = _question(chance, chance.choice(PROMPT_TOKENS), ENDLESS_TOKENS, stream=True)
+    with http.stream("POST", path, json=body) as reply:
+        next(reply.iter_lines())
+
+
+def _answered_one(http: httpx.Client, chance: random.Random) -> None:
+    sizes = chance.choice(PROMPT_TOKENS), chance.choice(ANSWER_TOKENS)
+    path, body = _question(chance, *sizes, stream=chance.random() < 0.5)
+    assert http.post(path, json=body).status_code == 200
 
 
 def _question(
