@@ -18,6 +18,7 @@ from service.ports import Journal
 from service.runners import Runners
 from statemachines import effects
 from statemachines.effects import AnyEffect
+from statemachines.states import Stage
 from statemachines.units import RunnerId
 
 Finish = Callable[[tuple[RunnerId, ...]], None]
@@ -133,6 +134,8 @@ class Executor:
     def _report_stage(self, effect: effects.ReportStage) -> None:
         level = _RUNG_LEVELS.get(effect.trigger, "info")
         self._say(level, f"runner {effect.stage}", "runner", effect.runner, why=effect.why)
+        if effect.stage == Stage.UNREAPABLE:  # Its link may stay open for as long as it hangs, and say nothing.
+            self._with(effect.runner, lambda incarnation: incarnation.leases.lose_all())
 
     def _report_ignored(self, effect: effects.ReportIgnored) -> None:
         """Late and doubled events are the normal course of things."""

@@ -126,7 +126,7 @@ class Driver:
     def _become_ready(self, runner: Runner, step: Step, fact: object) -> None:
         assert isinstance(fact, ModelLoaded)
         self._world.ready[runner.key] = runner
-        found = actual(fact.report) or runner.load.need
+        found = actual(fact.report, most_bytes=self._world.ledger.total_bytes) or runner.load.need
         self._world.ledger.use(runner.id, mapped_bytes=found.mapped_bytes, own_bytes=found.own_bytes)
         self.fire_load(runner.load, LoadTrigger.LOADED, step)
 

@@ -5,6 +5,7 @@ does any work.
 """
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -158,11 +159,15 @@ class LoadOptions(msgspec.Struct, frozen=True):
     main_gpu: int | None = None
 
 
+SLOTS_MAX = 1024
+"""More sequences than any engine serves in one context; whoever says more is not to be believed."""
+
+
 class LoadedFacts(msgspec.Struct, frozen=True):
     """What a runner really holds once it is READY; the other side of `statemachines.covers`."""
 
     context_tokens: int
-    slots: int
+    slots: Annotated[int, msgspec.Meta(ge=1, le=SLOTS_MAX)]
     kind: LoadKind = LoadKind.COMPLETION
     shift: bool = False
     cache_type: str = "f16"

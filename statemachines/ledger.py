@@ -133,6 +133,11 @@ class Ledger:
         return self.reserved_bytes + self.used_bytes + self.returning_bytes
 
     @property
+    def total_bytes(self) -> int:
+        """What the device has [bytes]; 0 before the first sample."""
+        return 0 if self.sample is None else self.sample.total_bytes
+
+    @property
     def budget_bytes(self) -> int:
         """What runners may hold together [bytes]; 0 before the first sample."""
         if self.sample is None:

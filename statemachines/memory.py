@@ -157,18 +157,19 @@ def host_need(sizes: ModelSizes, options: LoadOptions) -> HostNeed:
     )
 
 
-def actual(report: AllocationReport) -> HostActual | None:
-    """What the engine says it allocated on the host, and the process around it; None when the report says nothing.
+def actual(report: AllocationReport, *, most_bytes: int) -> HostActual | None:
+    """What the engine says it allocated on the host, and the process around it.
+
+    None when the report says nothing, or what cannot be: it comes from a process that a model file may have taken over,
+    and a lie must not cost the others their memory.
 
     Every ``CPU`` buffer is the host's: ``CPU_Mapped`` is the mapped file, ``CPU_REPACK`` the second copies.
     """
     devices = [device for device in report.devices if _is_host(device)]
-    if not devices:
-        return None
-    return HostActual(
-        mapped_bytes=sum(device.mapped_bytes for device in devices),
-        own_bytes=sum(device.own_bytes for device in devices) + PROCESS_BYTES,
-    )
+    mapped_bytes = sum(device.mapped_bytes for device in devices)
+    allocated_bytes = sum(device.own_bytes for device in devices)
+    is_possible = mapped_bytes >= 0 and allocated_bytes >= 0 and mapped_bytes + allocated_bytes <= most_bytes
+    return HostActual(mapped_bytes, allocated_bytes + PROCESS_BYTES) if devices and is_possible else None
 
 
 def _is_host(device: DeviceBytes) -> bool:

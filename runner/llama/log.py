@@ -44,14 +44,21 @@ class EngineLog:
         self._kept: deque[LogLine] = deque(maxlen=KEPT_LINES_MAX)
 
     def take(self, level: int, text: bytes) -> None:
-        """The engine's callback."""
+        """The engine's callback.
+
+        A line ends where a piece does. Line ends within are from what the engine repeats, such as a model's name, which
+        would otherwise write lines of its own that are read as the engine's (`runner.llama.report`).
+        """
         if level != CONTINUES:
             self._finish(self._partial)
             self._partial = ""
             self._level = LEVELS.get(level, "info")
-        *lines, self._partial = (self._partial + text.decode("utf-8", "replace")).split("\n")
-        for line in lines:
-            self._finish(line)
+        piece = text.decode("utf-8", "replace")
+        ends_line = piece.endswith("\n")
+        self._partial += piece.removesuffix("\n").replace("\n", " ")
+        if ends_line:
+            self._finish(self._partial)
+            self._partial = ""
 
     def _finish(self, text: str) -> None:
         if self._level == "debug" or not text.strip(". "):  # dots are how it draws progress

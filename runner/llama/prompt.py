@@ -105,17 +105,20 @@ def _chat_tokens(chat: ChatPrompt, template: ChatTemplate, tokens_of: "_TokensOf
     droppable = sum(_is_droppable(chat.messages, index) for index in range(len(chat.messages)))
     if len(tokens) < context_tokens or not chat.truncate or not droppable:
         return tokens
-    too_few, enough, tokens = 0, droppable, attempt(droppable)
-    if len(tokens) >= context_tokens:
-        return tokens
+    too_few, enough = 0, droppable
+    fitting, refused = _fewest_turns(attempt, droppable)
+    if len(fitting) >= context_tokens:
+        return fitting
     while enough - too_few > 1:
         middle = (too_few + enough) // 2
         dropped, candidate = _first_that_renders(attempt, middle, enough)
         if len(candidate) < context_tokens and dropped < enough:
-            enough, tokens = dropped, candidate
+            enough, fitting, refused = dropped, candidate, None
         else:
             too_few = middle
-    return tokens
+    if refused is not None:
+        raise refused
+    return fitting
 
 
 class _TokensOf(Protocol):
@@ -124,6 +127,14 @@ class _TokensOf(Protocol):
 
 class _Attempt(Protocol):
     def __call__(self, drop: int, /) -> list[int]: ...
+
+
+def _fewest_turns(attempt: "_Attempt", droppable: int) -> tuple[list[int], RequestRefused | None]:
+    """Without all that may be dropped; a template may refuse what is left, and render more of it."""
+    try:
+        return attempt(droppable), None
+    except RequestRefused as refused:
+        return [], refused
 
 
 def _first_that_renders(attempt: _Attempt, drop: int, enough: int) -> tuple[int, list[int]]:

@@ -13,7 +13,8 @@ from statemachines.facts import AllocationReport, DeviceBytes
 from statemachines.units import HOST, MIB
 
 _BUFFER = re.compile(
-    r"^\w+:\s+(?P<buffer>\S+)\s+(?P<what>model|KV|RS|compute|output) buffer size\s*=\s*(?P<mib>[\d.]+) MiB"
+    r"^\w+:\s+(?P<buffer>\S+)\s+(?P<what>model|KV|RS|compute|output) buffer size"
+    r"\s*=\s*(?P<mib>\d{1,12}(\.\d{1,6})?) MiB"
 )
 _OFFLOADED = re.compile(r"offloaded (?P<layers>\d+)/\d+ layers to GPU")
 

@@ -20,6 +20,11 @@ def engine_seed(seed: int) -> int:
     return min(seed & _SEED_BITS_MASK, _ENGINE_DRAWS - 1)
 
 
+GREEDY_BELOW = 1e-30
+"""Colder than this, a logit divided by the temperature may leave the range of the engine's floats; what it draws from
+then is no distribution, and it takes the last candidate."""
+
+
 def sampler_chain(wanted: Sampling, *, vocabulary_tokens: int, context_tokens: int) -> SamplerChain:
     """Samplers for one answer; whatever is off is left out. The caller closes the chain."""
     chain = SamplerChain()
@@ -27,7 +32,7 @@ def sampler_chain(wanted: Sampling, *, vocabulary_tokens: int, context_tokens: i
     last_tokens = context_tokens if wanted.repeat_last_n < 0 else min(wanted.repeat_last_n, context_tokens)
     if wanted.repeat_penalty != 1 and last_tokens:
         chain.penalties(vocabulary_tokens, last_tokens, wanted.repeat_penalty)
-    if wanted.temperature <= 0:
+    if wanted.temperature < GREEDY_BELOW:
         chain.greedy()
         return chain
     _add_choice(chain, wanted)

@@ -224,7 +224,7 @@ _ENDINGS = Section(
         Setting(
             "cancel_ack_s",
             "limits.cancel_ack_ns",
-            values.seconds(),
+            values.seconds(least=1),
             "A runner that goes on with a cancelled answer for this long is replaced.",
         ),
         Setting(

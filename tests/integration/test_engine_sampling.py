@@ -155,7 +155,7 @@ def test_the_test_tells_distributions_apart(evaluated: Evaluated) -> None:
     assert statistic > freedom + 3.1 * np.sqrt(2 * freedom)
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0])
+@pytest.mark.parametrize("temperature", [0.0, -1.0, 1e-46, 1e-44, 1e-38, 1e-31, 1e-29, 1e-20])
 def test_no_temperature_is_greedy(evaluated: Evaluated, temperature: float) -> None:
     best = int(np.argmax(evaluated.logits().astype(float)))
     assert evaluated.draw(Sampling(temperature=temperature, seed=-1)) == best

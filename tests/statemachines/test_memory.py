@@ -211,9 +211,22 @@ def test_buffers_of_the_cpu_are_the_hosts() -> None:
             DeviceBytes("CUDA0", weight_bytes=1_000),
         )
     )
-    assert actual(report) == HostActual(mapped_bytes=105, own_bytes=20 + PROCESS_BYTES)
+    assert actual(report, most_bytes=125) == HostActual(mapped_bytes=105, own_bytes=20 + PROCESS_BYTES)
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        DeviceBytes("host", mapped_bytes=126),
+        DeviceBytes("host", mapped_bytes=100, weight_bytes=26),
+        DeviceBytes("host", mapped_bytes=-1),
+        DeviceBytes("host", weight_bytes=-(1 << 60)),
+    ],
+)
+def test_a_report_of_what_cannot_be_leaves_the_formula_in_force(device: DeviceBytes) -> None:
+    assert actual(AllocationReport((device,)), most_bytes=125) is None
 
 
 def test_a_report_without_the_host_leaves_the_formula_in_force() -> None:
-    assert actual(AllocationReport()) is None
-    assert actual(AllocationReport((DeviceBytes("CUDA0", weight_bytes=1),))) is None
+    assert actual(AllocationReport(), most_bytes=1) is None
+    assert actual(AllocationReport((DeviceBytes("CUDA0", weight_bytes=1),)), most_bytes=1) is None

@@ -45,3 +45,23 @@ def test_it_does_not_hold_up_the_end_of_the_service_which_names_it(models: Path,
         row = service.until("stopped; runners that even SIGKILL did not end are left behind")
         assert (row["level"], row["runners"]) == ("error", [runner["runner"]])
     assert os.waitpid(runner["pid"], 0)[0] == runner["pid"]  # it was ours when its parent had gone
+
+
+async def test_its_clients_are_not_left_waiting_for_it(settings: Settings) -> None:
+    """Its link stays open for as long as it hangs. Who was told nothing is answered by another, who was is told."""
+    async with faulted(settings) as service:
+        with freezer() as ice:
+            half = await phases.mid_answer(service)
+            ice.freeze(half.pid)
+            await service.expire("wedge", runner=half.runner)
+            await service.expire("kill", runner=half.runner)
+            assert "setting wedge_s" in (await half.client.end())["error"]
+        await service.dead(half.runner)
+        with freezer() as ice:
+            none = await phases.prefill(service)
+            ice.freeze(none.pid)
+            await service.expire("wedge", runner=none.runner)
+            await service.expire("kill", runner=none.runner)
+            assert (await none.client.end())["done_reason"] == "length"
+            assert none.client.status == 200
+        await service.dead(none.runner)

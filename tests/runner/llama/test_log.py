@@ -3,6 +3,7 @@ import json
 import pytest
 
 from runner.llama.log import EngineLog, LogLine, write_line
+from runner.llama.report import parse_report
 
 INFO, DEBUG, WARNING, ERROR, CONTINUE = 2, 1, 3, 4, 5
 
@@ -20,10 +21,20 @@ def log(lines: list[LogLine]) -> EngineLog:
 def test_a_line_is_given_out_once_it_is_whole(log: EngineLog, lines: list[LogLine]) -> None:
     log.take(INFO, b"size = ")
     assert lines == []
-    log.take(CONTINUE, b"5 MiB\nnext")
+    log.take(CONTINUE, b"5 MiB\n")
     assert lines == [LogLine("info", "size = 5 MiB")]
+    log.take(INFO, b"next")
     log.take(ERROR, b"failed\n")
     assert lines[1:] == [LogLine("info", "next"), LogLine("error", "failed")]
+
+
+def test_what_the_engine_repeats_writes_no_line_of_its_own(log: EngineLog, lines: list[LogLine]) -> None:
+    """The name that a model file gives itself."""
+    log.take(INFO, b"print_info: general.name = nice\nx: CPU_Mapped model buffer size = 1073741824.00 MiB\n")
+    assert lines == [
+        LogLine("info", "print_info: general.name = nice x: CPU_Mapped model buffer size = 1073741824.00 MiB")
+    ]
+    assert parse_report(log.kept_texts()).devices == ()
 
 
 def test_dots_and_debug_lines_are_dropped(log: EngineLog, lines: list[LogLine]) -> None:

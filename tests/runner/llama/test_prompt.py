@@ -115,6 +115,17 @@ def test_turns_go_in_pairs_where_the_template_wants_them_to_alternate() -> None:
         assert text.split(";")[1][0] == "u"
 
 
+def test_where_the_last_turn_alone_is_none_more_of_them_stay() -> None:
+    """The client has begun the answer itself, and the template begins with a user."""
+    request = chat(*["user", "assistant"] * 20)
+    for context_tokens in range(15, 280, 4):
+        text = text_of(request, context_tokens, ALTERNATING)
+        assert len(text) < context_tokens
+        assert text.split(";")[0][0] == "u"
+    with pytest.raises(RequestRefused, match="alternate"):
+        text_of(request, 14, ALTERNATING)
+
+
 def test_a_template_that_takes_nothing_in_between_gets_the_last_turn_alone() -> None:
     picky = "{% if messages | length not in (1, 9) %}{{ raise_exception('no') }}{% endif %}" + TURN
     assert text_of(chat(*["user"] * 9), 60, picky) == "u00008;"

@@ -52,6 +52,11 @@ def test_each_accelerator_is_a_device_of_its_own() -> None:
     )
 
 
+@pytest.mark.parametrize("figure", ["1.2.3", "9" * 400, "-5.00", "1e9", "."])
+def test_a_figure_that_is_none_is_passed_over(figure: str) -> None:
+    assert parse_report([f"load_tensors: CPU model buffer size = {figure} MiB"]).devices == ()
+
+
 def test_a_log_without_such_lines_gives_an_empty_report() -> None:
     assert parse_report(["print_info: file size   = 0.07 MiB (4.57 BPW)", ""]) == AllocationReport()
 

@@ -2,7 +2,7 @@
 
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 from hypothesis import strategies as st
@@ -34,6 +34,8 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
 
 def _containers(kind: Any) -> st.SearchStrategy[Any]:
     origin, inner = get_origin(kind), get_args(kind)
+    if origin is Annotated and inner[0] is int:
+        return st.integers(inner[1].ge, inner[1].le)
     if origin in (Union, UnionType):
         return st.one_of(*map(values, inner))
     if origin is tuple:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statemachines.errors import LocalWireError, RemoteWireError
+from statemachines.facts import SLOTS_MAX, AllocationReport, LoadedFacts
 from statemachines.units import MIB
 from statemachines.wire.codec import HEADER, LIMITS, MORE, Decoder, FrameLimits, encode
 from statemachines.wire.messages import (
@@ -17,6 +18,7 @@ from statemachines.wire.messages import (
     LoadFailed,
     Message,
     Progress,
+    Ready,
     TextPrompt,
     ToRunner,
     ToService,
@@ -160,8 +162,12 @@ def test_what_must_not_be_sent_is_their_error(data: bytes, why: str) -> None:
         b"\x83\xa2is\xaaLoadFailed\xa4kind\xa6engine\xa7message\xa2\xff\xff",
         b"\x83\xa2is\xa6Tokens\xa4step\x01\xa6deltas\xdd\xff\xff\xff\xff",
         msgspec.msgpack.encode(Progress(1)) + b"\x00",
+        *(
+            msgspec.msgpack.encode(Ready(LoadedFacts(4096, slots), AllocationReport(), 1, 1))
+            for slots in (0, -1, SLOTS_MAX + 1, 1 << 63)
+        ),
     ],
-    ids=["deep", "not utf-8", "four thousand million items", "more behind it"],
+    ids=["deep", "not utf-8", "four thousand million items", "more behind it", "0 slots", "-1", "too many", "2^63"],
 )
 def test_a_hostile_payload_is_their_error(payload: bytes) -> None:
     with pytest.raises(RemoteWireError, match="holds no message"):
