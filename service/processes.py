@@ -46,8 +46,8 @@ REAP_S = 5
 OUTPUT_S = 1
 """How long the last output of a dead process is waited for; a child of its own may hold the pipe open."""
 LINES_MAX = 100
-"""Lines that are passed on of one piece of output. A piece may be 64 KiB and so 32,768 lines; to log them all takes
-tenths of a second in which the loop does nothing else."""
+"""Lines that are passed on of one piece of output. A piece may be 64 KiB and so 32,768 lines, and while they are logged
+the loop does nothing else."""
 
 
 NATIVE_OUT_OF_MEMORY = "what():  std::bad_alloc"

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from service.http.errors import ApiError
+from statemachines.decoding import UNDECODABLE
 
 SEPARATORS_MAX = 3 << 19
 """Commas and opening brackets in one body, those of its texts included. Each may be a value, which costs up to 50
@@ -34,7 +35,7 @@ def parse_object(raw: bytes, *, empty_text: str = "missing request body") -> dic
         raise ApiError(400, f"the request body may hold at most {SEPARATORS_MAX} commas and opening brackets")
     try:
         value = msgspec.json.decode(raw)
-    except (ValueError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise ApiError(400, f"invalid JSON in the request body: {_reason(error)}") from None
     if value is None:
         return {}

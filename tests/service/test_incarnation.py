@@ -217,12 +217,15 @@ async def test_a_link_that_ends_just_before_the_process_is_no_lost_link(
     assert bench.kinds() == [events.ProcessExited]
 
 
+@pytest.mark.parametrize("cut_off", [(), (b"\x00\x00\x00",)], ids=["", "in a message"])
 async def test_a_link_that_ends_while_the_process_lives_on_is_lost_after_the_limit(
-    autojump_clock: MockClock, bench: Bench
+    autojump_clock: MockClock, bench: Bench, cut_off: tuple[bytes, ...]
 ) -> None:
     async with bench.ready() as process:
         bench.ask()
         await process.hear()
+        for piece in cut_off:
+            process.say_bytes(piece)
         process.close_link()
         await trio.sleep(0.9)
         assert bench.posted == []
@@ -270,21 +273,6 @@ async def test_b04_a_runner_that_is_killed_for_memory_in_the_middle_of_a_message
         process.exit(-9, was_out_of_memory=True)
 
     assert bench.posted == [events.ProcessExited(runner=RUNNER, exit=Exit(-9, True, "last words"))]
-
-
-async def test_a_link_that_ends_in_a_message_while_the_process_lives_on_is_lost_after_the_limit(
-    autojump_clock: MockClock, bench: Bench
-) -> None:
-    async with bench.ready() as process:
-        process.say_bytes(b"\x00\x00\x00")
-        process.close_link()
-        await trio.sleep(0.9)
-        assert bench.posted == []
-        await trio.sleep(0.2)
-        assert bench.kinds() == [events.LinkLost]
-        process.exit(-9)
-
-    assert bench.kinds() == [events.LinkLost, events.ProcessExited]
 
 
 async def test_a_service_that_is_cancelled_still_gets_the_closing_event(

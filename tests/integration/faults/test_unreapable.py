@@ -7,18 +7,23 @@ from service.config import Settings
 from statemachines.states import RunnerState, Stage
 from statemachines.units import NS_PER_MS
 from tests.integration.faults import phases
-from tests.integration.faults.freezer import freezer
-from tests.integration.faults.harness import POLITE, check_books, faulted, limits
+from tests.integration.faults.freezer import Freezer, freezer
+from tests.integration.faults.harness import POLITE, Faulted, check_books, faulted, limits
 from tests.integration.faults.separate import PROGRAM, separate
+
+
+async def give_up(service: Faulted, ice: Freezer, held: phases.Held, deadline: str) -> None:
+    """A deadline has it killed, and the core gives up the wait for its end."""
+    ice.freeze(held.pid)
+    await service.expire(deadline, runner=held.runner)
+    await service.expire("kill", runner=held.runner)
 
 
 async def test_it_keeps_its_bytes_until_it_is_reaped_and_its_model_is_answered_by_another(settings: Settings) -> None:
     async with faulted(settings) as service:
         with freezer() as ice:
             held = await phases.unloading(service)
-            ice.freeze(held.pid)
-            await service.expire("term", runner=held.runner)
-            await service.expire("kill", runner=held.runner)
+            await give_up(service, ice, held, "term")
             assert (await service.runner(RunnerState.UNLOADING)).stage is Stage.UNREAPABLE
             (row,) = service.errors()
             assert (row["event"], row["pid"], row["state"]) == ("runner unreapable", held.pid, "unloading")
@@ -52,16 +57,12 @@ async def test_its_clients_are_not_left_waiting_for_it(settings: Settings) -> No
     async with faulted(settings) as service:
         with freezer() as ice:
             half = await phases.mid_answer(service)
-            ice.freeze(half.pid)
-            await service.expire("wedge", runner=half.runner)
-            await service.expire("kill", runner=half.runner)
+            await give_up(service, ice, half, "wedge")
             assert "setting wedge_s" in (await half.client.end())["error"]
         await service.dead(half.runner)
         with freezer() as ice:
             none = await phases.prefill(service)
-            ice.freeze(none.pid)
-            await service.expire("wedge", runner=none.runner)
-            await service.expire("kill", runner=none.runner)
+            await give_up(service, ice, none, "wedge")
             assert (await none.client.end())["done_reason"] == "length"
             assert none.client.status == 200
         await service.dead(none.runner)
